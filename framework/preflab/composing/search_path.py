@@ -48,9 +48,15 @@ def sweeps_root() -> Path:
 def registry() -> Registry:
     """The plugins of this process, loaded once. Hydra knows their schemas and presets then."""
     loaded = discovery.load()
+    _extend_hydra()
+    return loaded
+
+
+def _extend_hydra() -> None:
+    """Our search path and schemas among Hydra's plugins. Its joblib launcher forgets them when a
+    job has run in this process (n_jobs=1): it restores Hydra's state without plugins."""
     for extension in (PreflabSearchPath, SchemaSource):
         Plugins.instance().register(extension)
-    return loaded
 
 
 COMMAND_LINE = "command-line"
@@ -149,6 +155,7 @@ def hydra_initialised(config_dir: str = "") -> Iterator[Any]:
     loader of configs."""
     global _config_dir
     registry()
+    _extend_hydra()
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     _config_dir = config_dir

@@ -22,6 +22,7 @@ from preflab_builtin.report.columns import columns
 from preflab_builtin.report.contents import Grid, claims
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.markdown import table
+from preflab_builtin.report.pictures.verdicts import SHOWN, verdicts_svg
 from preflab_builtin.report.report import Study
 from preflab_builtin.report.wording import count
 
@@ -82,17 +83,48 @@ def section(data: Mapping[str, Any]) -> str:
         )
         for arm, row in zip(arms, rows, strict=True)
     ]
-    commits = ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
     decisions = [_decision(row) for row in data["claims"]]
     undecided = sum(d.verdict in (Verdict.undecided, Verdict.unanswered) for d in decisions)
     facts = (
-        f"`{data['command']}`, ended {data['ended']}, commit {commits}; "
+        f"`{data['command']}`, ended {data['ended']}, commit {_commits(data)}; "
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "
         f"{undecided} undecided."
     )
     remarks = [f"- {d.claim.statement}: {d.why}" for d in decisions if d.why]
-    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions))]
-    return "\n\n".join([*parts, *(["\n".join(remarks)] if remarks else [])])
+    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), "\n".join(remarks)]
+    if verdicts_svg(decisions):
+        parts.append(f"![{SHOWN}, for each claim]({picture_name(data['study'])})")
+    return "\n\n".join(filter(None, parts))
+
+
+def picture_name(study: str) -> str:
+    """Where the picture of a study's claims is, from the notebook."""
+    return f"results/{study}-claims.svg"
+
+
+def overview(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """A table with a row per study: how its claims were decided, by how much, when. Markdown."""
+    head = ("study", "claims", "hold", "fail", "undecided", "seeds", "hours", "ended", "commit")
+    body = []
+    for data in sorted(summaries, key=lambda data: str(data["study"])):
+        verdicts = [Verdict(row["holds"]) for row in data["claims"]]
+        hold, fail = (sum(v is kind for v in verdicts) for kind in (Verdict.holds, Verdict.fails))
+        seeds = {seed for row in data["arms"] for seed in row["seeds"]}
+        body.append(
+            (
+                str(data["study"]),
+                *(str(n) for n in (len(verdicts), hold, fail, len(verdicts) - hold - fail)),
+                str(len(seeds)),
+                f"{data['hours']:.1f}",
+                data["ended"],
+                _commits(data),
+            )
+        )
+    return table(Grid(head, tuple(body)))
+
+
+def _commits(data: Mapping[str, Any]) -> str:
+    return ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
 
 
 def _measure(row: Mapping[str, Any]) -> Measure:
@@ -111,7 +143,9 @@ def _decision(row: Mapping[str, Any]) -> Decision:
         low, high = ends or (math.nan, math.nan)
         return Measure(row["estimate"], low, high, row["n"])
 
-    claim = ClaimConfig(row["statement"], row["measure"], row["arm"], margin=row["margin"])
+    claim = ClaimConfig(
+        row["statement"], row["measure"], row["arm"], more=row["more"], margin=row["margin"]
+    )
     p, p_holm = (math.nan if row[key] is None else row[key] for key in ("p", "p_holm"))
     looks = row["interval_for_looks"]
     return Decision(
@@ -129,14 +163,27 @@ def _decision(row: Mapping[str, Any]) -> Decision:
 
 def written(notebook: str, folder: Path) -> str:
     """A notebook with its sections between ``<!-- results/NAME.json -->`` and ``<!-- end -->`` as
-    the files in ``folder`` have them."""
+    the files in ``folder`` have them, and all files in one table after ``<!-- results -->``."""
+    kept = {path.name: json.loads(path.read_text("utf8")) for path in folder.glob("*.json")}
 
     def replaced(match: re.Match[str]) -> str:
-        data = json.loads((folder / match[1]).read_text(encoding="utf8"))
-        return f"<!-- results/{match[1]} -->\n\n{section(data)}\n\n<!-- end -->"
+        name = match[1]
+        text = section(kept[name.removeprefix("/")]) if name else overview(list(kept.values()))
+        return f"<!-- results{name} -->\n\n{text}\n\n<!-- end -->"
 
-    pattern = r"<!-- results/([\w.-]+) -->.*?<!-- end -->"
+    pattern = r"<!-- results(/[\w.-]+|) -->.*?<!-- end -->"
     return re.sub(pattern, replaced, notebook, flags=re.DOTALL)
+
+
+def pictures(folder: Path) -> dict[Path, bytes]:
+    """The picture of each study's claims as the files in ``folder`` have them, by its file."""
+    drawn = {}
+    for path in sorted(folder.glob("*.json")):
+        data = json.loads(path.read_text("utf8"))
+        svg = verdicts_svg([_decision(row) for row in data["claims"]])
+        if svg:
+            drawn[folder.parent / picture_name(data["study"])] = svg
+    return drawn
 
 
 if __name__ == "__main__":
@@ -144,3 +191,5 @@ if __name__ == "__main__":
     page = sweeps / "RESULTS.md"
     text = written(page.read_text(encoding="utf8"), sweeps / "results")
     page.write_text(text, encoding="utf8")
+    for path, svg in pictures(sweeps / "results").items():
+        path.write_bytes(svg)

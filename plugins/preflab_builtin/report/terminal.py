@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_FILE = 160
 LONGEST_NAME = 40
+LEAST_STATEMENT = 30
+GAP = 2  # between two columns
 SHOWN_NOTICES = 8
 
 
@@ -48,7 +50,7 @@ def report_text(report: Report, out: Path) -> str:
         for table in ladder_tables(report.arms, width):
             console.print(table)
     if report.decisions:
-        console.print(claims_table(report.decisions))
+        console.print(claims_table(report.decisions, width))
     for search in report.gathered.searches:
         grid = trials(search)
         console.print(_table(grid.head, grid.rows))
@@ -138,24 +140,37 @@ def transposed_table(arms: Sequence[Arm]) -> Table:
     return _table(["", *map(_name, arms)], rows)
 
 
-def claims_table(decisions: Sequence[Decision]) -> Table:
-    """One row per claim: the difference and what it decides."""
+def claims_table(decisions: Sequence[Decision], width: int) -> Table:
+    """One row per claim: the difference and what it decides. The statement is broken into lines as
+    the width asks; where that leaves it too little, the numbers stand below each other."""
     more = corrections(decisions)
+    head = ["difference", "95 % interval", "seeds", "verdict", *more.head]
     rows = [
-        [d.claim.statement, *claimed(d), str(d.number_of_seeds), d.verdict.value, *corrected]
+        [*claimed(d), str(d.number_of_seeds), d.verdict.value, *corrected]
         for d, corrected in zip(decisions, more.rows, strict=True)
     ]
-    return _table(["claim", "difference", "95 % interval", "seeds", "verdict", *more.head], rows)
+    numbers = sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True))
+    if numbers + LEAST_STATEMENT > width:
+        below = ("\n".join(map(": ".join, zip(head, row, strict=True))) for row in rows)
+        head, rows = ["what it decides"], [[text] for text in below]
+    statements = [d.claim.statement for d in decisions]
+    body = [[statement, *row] for statement, row in zip(statements, rows, strict=True)]
+    return _table(["claim", *head], body, wrapped=True)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], wrapped: bool = False) -> Table:
+    """wrapped: the first column takes as many lines as the width that the others leave makes of
+    it. Nothing else is broken."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
         table.add_column(
-            _cell(heading), justify="left" if i == 0 else "right", no_wrap=True, vertical="top"
+            _cell(heading),
+            justify="left" if i == 0 else "right",
+            no_wrap=i > 0 or not wrapped,
+            vertical="top",
         )
     for row in rows:
         table.add_row(*map(_cell, row))

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 
 from preflab import compose
-from preflab.composing.search_path import config_root, hydra_initialised, options, registry
+from preflab.composing.search_path import (
+    config_root,
+    hydra_initialised,
+    options,
+    registry,
+    sweeps_root,
+)
 from preflab.options import schema_of
 
 
@@ -49,3 +56,14 @@ def test_what_was_initialised_before_is_there_afterwards() -> None:
     with hydra_initialised() as outer:
         options("policy")
         assert GlobalHydra.instance().config_loader() is outer
+
+
+def test_hydra_finds_our_studies_after_a_launcher_restored_its_state() -> None:
+    """The joblib launcher does so in this process when n_jobs=1: a study's later blocks of seeds
+    are composed after that. The state that it keeps has no plugins."""
+    state = Singleton.get_state()
+    Singleton.set_state(state)
+    with hydra_initialised() as loader:
+        sources = [source.path for source in loader.get_search_path().get_path()]
+        assert f"file://{sweeps_root()}" in sources
+        assert set(registry().names("policy")) <= set(loader.get_group_options("policy"))

@@ -9,7 +9,7 @@ from fake_study import write_declaring_run
 from preflab.composing.search_path import sweeps_root
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.contents import claims
-from preflab_builtin.report.kept import section, written
+from preflab_builtin.report.kept import overview, pictures, section, written
 from preflab_builtin.report.markdown import table
 
 
@@ -21,6 +21,8 @@ def test_the_notebook_says_what_its_data_say() -> None:
     assert written(page, sweeps_root() / "results") == page, (
         "sweeps/RESULTS.md differs from sweeps/results: write it with make reference"
     )
+    missing = [path.name for path in pictures(sweeps_root() / "results") if not path.is_file()]
+    assert missing == []
 
 
 def test_a_section_is_made_from_the_summary_alone(tmp_path: Path) -> None:
@@ -38,3 +40,36 @@ def test_a_section_is_made_from_the_summary_alone(tmp_path: Path) -> None:
     assert (first["seeds"], first["measures"]["g"]["value"]) == ([0, 1], 0.2)
     assert first["measures"]["g"]["n"] == report.arms[0].measures["g"].n
     assert data["title"] == "Study x"
+
+
+def test_the_overview_counts_the_verdicts_of_each_study() -> None:
+    verdicts = ["holds", "holds", "fails", "undecided", "unanswered"]
+    data = {
+        "study": "x",
+        "claims": [{"holds": verdict} for verdict in verdicts],
+        "arms": [{"seeds": [1, 2]}, {"seeds": [2, 3]}],
+        "hours": 1.26,
+        "ended": "2026-11-30",
+        "commits": ["0123456789+"],
+    }
+    head, _, row = overview([data]).splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")][:6] == [
+        "study",
+        "claims",
+        "hold",
+        "fail",
+        "undecided",
+        "seeds",
+    ]
+    # 5 claims: 2 hold, 1 fails, an unanswered one counts as undecided; seeds 1, 2 and 3
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["x", "5", "2", "1", "2", "3", "1.3", "2026-11-30", "0123456+"]
+
+
+def test_a_notebook_has_the_overview_where_it_asks_for_it(tmp_path: Path) -> None:
+    page = "before\n<!-- results -->\nstale\n<!-- end -->\nafter"
+    new = written(page, tmp_path)
+    assert new.startswith("before\n<!-- results -->\n\n|")
+    assert new.endswith("<!-- end -->\nafter")
+    assert "stale" not in new
+    assert written(new, tmp_path) == new

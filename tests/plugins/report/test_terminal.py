@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fake_study import LADDER, study
+from preflab.interfaces import Measure
+from preflab.study import ClaimConfig, Verdict
 from preflab_builtin import report as plugin
 from preflab_builtin.report.arms import arms
+from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.markdown import ladder_markdown
-from preflab_builtin.report.terminal import ladder_table
+from preflab_builtin.report.terminal import claims_table, ladder_table
 
 pytestmark = pytest.mark.slow
 
@@ -45,3 +50,23 @@ def test_the_tables_have_all_arms(tmp_path: Path) -> None:
     ladder = arms(gather([study(tmp_path / "s", seeds=(1,))]).runs)
     assert ladder_table(ladder).row_count == 5
     assert ladder_markdown(ladder).count("\n") == 6
+
+
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_no_number_of_a_claim_is_cut(width: int) -> None:
+    statement = "A statement that is so long that no terminal has room for it and the numbers " * 2
+    claim = ClaimConfig(statement.strip(), "g", "A", "B")
+    looks, plain = Measure(0.1, 0.02, 0.18, 5), Measure(0.1, 0.05, 0.15, 5)
+    decision = Decision(
+        "c", claim, plain, (1, 2), Verdict.holds, for_looks=looks, p=0.01, p_holm=0.02
+    )
+    stream = StringIO()
+    Console(file=stream, width=width).print(claims_table([decision, decision], width))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for words in ("[+0.050, +0.150]", "[+0.020, +0.180]", "holds, p = 0.020", "+0.100"):
+        assert text.count(words) == 2, text
+    assert "…" not in text
+    assert " ".join(text.split()).count("verdict") == (
+        1 if width == 160 else 2
+    )  # a heading, or a line of each claim
