@@ -44,6 +44,15 @@ def test_a_stage_is_what_its_config_says() -> None:
     assert "frozen weights" in found.words()
 
 
+def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
+    """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
+    stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
+    without, with_one = (stage.choice.config.load(32, {}) for stage in stages if stage)
+    assert (without.frozen, without.reference) == (1, False)
+    assert (with_one.frozen, with_one.reference) == (2, True)
+    assert without.passes == with_one.passes - 1
+
+
 def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     run, shape = run_of("policy=tiny", "algorithm=ppo"), ModelShape(4, 128, 4, 4, 512, 512)
     stage = run.stage("algorithm")
