@@ -90,7 +90,7 @@ MUTANTS = (
     Mutant("the reference of adapters is what they learned", f"{CAUSAL_LM}/models.py", "return self._around(without_adapters(self.module))", "return self._around(self.module)", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("a reordered matrix the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
     Mutant("no bias while sampling", f"{FAST}/projections.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),
-    Mutant("sampling from the weights of an iteration ago", f"{FAST}/decoding.py", "blocks.project = projections_for_decoding(ids.device)", "blocks.project = blocks.base.__dict__.setdefault('_project', projections_for_decoding(ids.device))", f"{TESTS}/rollouts"),
+    Mutant("sampling from the weights of an iteration ago", f"{FAST}/decoding.py", "blocks.project = projections_for_decoding(ids.device)", "blocks.project = blocks.last_norm.__dict__.setdefault('_project', projections_for_decoding(ids.device))", f"{TESTS}/rollouts"),
     Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "logits.float() / temperature if temperature != 1.0 else logits.float()", "logits.float()", f"{TESTS}/rollouts"),
     Mutant("top-k in rollouts", f"{PLUGINS}/rollouts/sampling.py", "        return logits.argmax(-1)\n", "        return logits.argmax(-1)\n    logits = logits.masked_fill(logits < logits.topk(2).values[:, -1:], float('-inf'))\n", f"{TESTS}/rollouts"),
     Mutant("noise of the batch, not of the row", f"{PLUGINS}/rollouts/native.py", "[sampling.first_row + number for number in numbers]", "list(range(len(numbers)))", f"{TESTS}/rollouts"),

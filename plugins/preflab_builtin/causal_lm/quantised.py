@@ -61,7 +61,7 @@ def reading(device: torch.device, bfloat16: bool) -> dict[str, Any]:
 def parts(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """The projections in 4 bits, by name."""
     for name, part in module.named_modules():
-        if getattr(getattr(part, "weight", None), "quant_state", None) is not None:
+        if getattr(part._parameters.get("weight"), "quant_state", None) is not None:
             yield name, part
 
 

@@ -118,7 +118,7 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
     ("origin", "name"),
     [
         ("/home/me/artifacts/sft-1/model", "sft-1/model"),  # an artifact beside
-        ("/home/me/models/mine", "mine"),
+        ("/data/models/mine", "mine"),
         ("/home/me/hub/models--org--a--b/snapshots/0f", "org/a--b"),
         ("models/mine", "models/mine"),  # as it was typed
     ],

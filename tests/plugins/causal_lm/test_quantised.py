@@ -109,12 +109,14 @@ def test_numbers_in_4_bits_are_counted_as_numbers() -> None:
     assert quantised.numbers(torch.zeros(3, 4)) == 12
 
 
-def test_adapters_beside_4_bits(tmp_path: Path) -> None:
+def test_adapters_beside_4_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU, which a run refuses: the weights are near those of the folder, the fast paths leave
     them to transformers, adapters alone are trained and in a state, and what is saved is float32
     and computes the same."""
     pytest.importorskip("peft", reason="the extra lora is not installed")
-    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    bits = pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    # On some CPUs it lays weights out anew while it reads them.
+    monkeypatch.setattr(bits.nn.modules, "has_avx512bf16", lambda: False)
     base, context = folder(tmp_path, 96), FakeContext(tmp_path)
     source = FolderSource(base, "cpu").taking(LoraConfig(rank=4, bits=4), context)
     policy = source.load(base).adapted(torch.Generator().manual_seed(2))
