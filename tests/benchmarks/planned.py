@@ -27,30 +27,33 @@ MODELS = {
     "gpt2 8 x 512": "policy.family=gpt2 policy.layers=8 policy.width=512 policy.heads=8",
 }
 ONCE = (
-    "pretrain.steps=2 sft.steps=2 samples.prompts=12 samples.validation_prompts=4 samples.k=4 "
-    "reward_model.steps=2 algorithm=ppo algorithm.episodes=64 algorithm.batch=64 "
-    "algorithm.minibatch=32 algorithm.epochs=1 evaluation=none rollout.max_tokens=32 "
-    "data.documents=400 data.prompts=120 data.demonstrations=80 checkpoint.state_mb=0 "
-    "runtime.threads=1"
+    "pretrain.steps=2 sft.steps=2 evaluation=none rollout.max_tokens=32 data.documents=400 "
+    "data.prompts=120 data.demonstrations=80 checkpoint.state_mb=0 runtime.threads=1"
 )
 """A few steps of each stage, of the batches that a run has."""
-STAGES = ("sft", "reward_model", "algorithm")
+_RANKED = "samples.prompts=12 samples.validation_prompts=4 samples.k=4 reward_model.steps=2"
+_PPO = "algorithm=ppo algorithm.episodes=64 algorithm.batch=64 algorithm.minibatch=32"
+STAGES = {
+    "sft": "reward_model=none algorithm=none samples=none comparisons=none",
+    "reward_model": f"algorithm=none {_RANKED}",
+    "algorithm": f"{_PPO} algorithm.epochs=1 {_RANKED}",
+}
+"""What makes a stage the last of its run. A process has held what its stages before held, so that
+each is made in a process of its own, which takes the others from their artifacts."""
 OFF = 0.15
 
 
 def rows(model: str, folder: Path) -> Iterator[dict[str, object]]:
-    """The stages of one model. A process has had what its stages before had, so that each stage
-    runs in a process of its own: the run is cut after it and given again."""
-    words = [*MODELS[model].split(), *ONCE.split(), f"artifacts.dir={folder / 'artifacts'}"]
-    (job,) = check_jobs(parse(words))
-    for name in STAGES:
+    """The stages of one model."""
+    for name, last in STAGES.items():
+        words = [*MODELS[model].split(), *ONCE.split(), *last.split()]
+        words += [f"artifacts.dir={folder / 'artifacts'}", f"hydra.run.dir={folder / name}"]
+        (job,) = check_jobs(parse(words))
         stage = job.run.stage(name)
         assert stage is not None
         reckoned = sized(job.run, stage)
         assert reckoned is not None
-        until = {"sft": "reward_model=length algorithm=none", "reward_model": "algorithm=none"}
-        given = [*words, *until.get(name, "").split(), f"hydra.run.dir={folder / name}"]
-        subprocess.run([sys.executable, "-m", "preflab", *given], check=True, stderr=sys.stderr)
+        subprocess.run([sys.executable, "-m", "preflab", *words], check=True, stdout=sys.stderr)
         (made,) = (folder / "artifacts").glob(f"{name}-*/artifact.json")
         measured = float(opened(made.parent).manifest["cost"]["peak_mb"])
         own = reckoned.memory.total / 2**20

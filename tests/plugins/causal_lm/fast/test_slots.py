@@ -42,6 +42,10 @@ def drawn(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator)
 
 
+def pair(generator: torch.Generator, *shape: int) -> Pair:
+    return drawn(generator, *shape), drawn(generator, *shape)
+
+
 def contiguous(prompts: list[Pair], pads: torch.Tensor | None) -> ContiguousSlots:
     return ContiguousSlots.of(prompts, pads)
 
@@ -60,10 +64,7 @@ def filled(
 ) -> tuple[ContiguousSlots | AllocatedSlots, Plain]:
     """Slots that hold prompts, and the same as lists."""
     longest, rows = max(lengths), len(lengths)
-    prompts = [
-        tuple(drawn(generator, rows, key_heads, longest, WIDTH) for _ in range(2))
-        for _ in range(LAYERS)
-    ]
+    prompts = [pair(generator, rows, key_heads, longest, WIDTH) for _ in range(LAYERS)]
     plain = [
         [
             (k[row, :, longest - n :].transpose(0, 1), v[row, :, longest - n :].transpose(0, 1))
@@ -103,12 +104,13 @@ def test_a_step_attends_to_every_token_of_its_row(
         for layer in range(LAYERS):
             n = len(plain.rows)
             q = drawn(generator, n, QUERY_HEADS, WIDTH)
-            new = tuple(drawn(generator, n, key_heads, WIDTH) for _ in range(2))
+            new = pair(generator, n, key_heads, WIDTH)
             found = slots.attend(layer, q, new, SCALE)
             for row, of_row in enumerate(plain.rows):
-                of_row[layer] = tuple(
-                    torch.cat([old, added[row][None]])
-                    for old, added in zip(of_row[layer], new, strict=True)
+                keys, values = of_row[layer]
+                of_row[layer] = (
+                    torch.cat([keys, new[0][row][None]]),
+                    torch.cat([values, new[1][row][None]]),
                 )
                 wanted = plain.attend(layer, row, q[row])
                 assert torch.allclose(found[row].double(), wanted, atol=2e-6)
@@ -122,8 +124,8 @@ def _other(
         rows, heads = len(slots.older[0][0]) // slots.key_heads, slots.key_heads
     else:
         rows, heads = slots.keys[0].shape[:2]
-    large = tuple(100 * drawn(generator, rows, heads, WIDTH) for _ in range(2))
-    return drawn(generator, rows, QUERY_HEADS, WIDTH), large, SCALE
+    large = 100 * drawn(generator, rows, heads, WIDTH)
+    return drawn(generator, rows, QUERY_HEADS, WIDTH), (large, large), SCALE
 
 
 def test_older_slots_are_contiguous_and_blocks_are_appended() -> None:
