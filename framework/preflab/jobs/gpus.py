@@ -91,7 +91,7 @@ def _check_job(job: Job) -> None:
 
 
 def _at_a_time(launcher: DictConfig) -> int:
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     return int(joblib.effective_n_jobs(launcher["n_jobs"]))
 
