@@ -31,7 +31,7 @@ ONCE = (
     "data.prompts=120 data.demonstrations=80 checkpoint.state_mb=0 runtime.threads=1"
 )
 """A few steps of each stage, of the batches that a run has."""
-_RANKED = "samples.prompts=12 samples.validation_prompts=4 samples.k=4 reward_model.steps=2"
+_RANKED = "samples.prompts=20 samples.validation_prompts=4 samples.k=4 reward_model.steps=2"
 _PPO = "algorithm=ppo algorithm.episodes=64 algorithm.batch=64 algorithm.minibatch=32"
 STAGES = {
     "sft": "reward_model=none algorithm=none samples=none comparisons=none",

@@ -44,6 +44,17 @@ def test_a_stage_is_what_its_config_says() -> None:
     assert "frozen weights" in found.words()
 
 
+def test_the_prompt_of_a_ranking_is_read_once() -> None:
+    """Rows of 16 and 16 tokens: four of a ranking are 16 + 4 x 16 = 80, 20 a row. With 3 rankings a
+    batch of 16 has 12 rows."""
+    stage = run_of("policy=tiny", "reward_model=kwise").stage("reward_model")
+    assert stage is not None
+    assert stage.choice.config.batch == 16
+    for records, rows in (({}, 64), ({"rankings": 3}, 12)):
+        load = stage.choice.config.load(32, records)
+        assert (load.rows, load.tokens) == (rows, 20)
+
+
 def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
     """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
     stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
