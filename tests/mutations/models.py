@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant("the block's empty slots are attended to", f"{FAST}/slots.py", "scores[..., slots + self.filled :].fill_", "scores[..., slots + SPARE_SLOTS :].fill_", BLOCKS),
     Mutant("pads are attended to while sampling", f"{FAST}/slots.py", "add_(self.pads)", "add_(0)", BLOCKS),
     Mutant("a full block is not appended", f"{FAST}/slots.py", "            self.filled = 0\n", "", BLOCKS),
-    Mutant("moments counted once", "framework/preflab/memory.py", "moments=2 * trained", "moments=trained", "tests/framework/test_memory.py"),
+    Mutant("moments counted once", "framework/preflab/memory.py", "moments=2 * learning", "moments=learning", "tests/framework/test_memory.py"),
     Mutant("sharding leaves frozen networks whole", "framework/preflab/memory.py", "frozen=frozen * network / shards", "frozen=frozen * network", "tests/framework/test_memory.py"),
     Mutant("an adapter at another scale in training", f"{FAST}/low_rank.py", "return linear(linear(tokens, self.a), b) * self.scale", "return linear(linear(tokens, self.a), b)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("an adapter at another scale in sampling", f"{FAST}/low_rank.py", "added = (self.b @ self.a) * self.scale", "added = self.b @ self.a", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
