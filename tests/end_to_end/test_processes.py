@@ -242,11 +242,13 @@ def test_jobs_side_by_side_have_gpus_of_their_own(tmp_path: Path) -> None:
     plugin.write_text(SEES)
     seen.mkdir()
     given = {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SEEN": str(seen)}
-    words = ("--plugin", str(plugin), "-m", *LAUNCHERS["joblib"], "seed=1,2,3", "algorithm=none")
-    rest = ("evaluation=none", "runtime.gpus_per_job=2", "runtime.processes=2", *FAST)
+    words = ("--plugin", str(plugin), "-m", *LAUNCHERS["joblib"], "seed=1,2,3", *FAST)
+    none = [f"{group}=none" for group in ("sft", "samples", "comparisons", "reward_model")]
+    rest = (*none, "algorithm=none", "evaluation=none", "runtime.gpus_per_job=2")
     assert _start(tmp_path, *words, *rest, "hydra.launcher.n_jobs=3", **given).wait(100) == 2
     assert "Give hydra.launcher.n_jobs=2." in (tmp_path / "log.txt").read_text()
     assert not (tmp_path / "runs").exists()
+    rest = (*rest, "runtime.processes=2")
     assert _start(tmp_path, *words, *rest, **given).wait(300) == 0, (
         tmp_path / "log.txt"
     ).read_text()[-3000:]
