@@ -141,9 +141,9 @@ def test_adapters_beside_4_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     optimizer = torch.optim.AdamW([p for p in policy.module.parameters() if p.requires_grad], 0.01)
     for _ in range(3):
-        policy.log_probs(policy.hidden(IDS, MASK)[:, :-1].flatten(0, 1), IDS[:, 1:].flatten())[
-            0
-        ].mean().neg().backward()
+        hidden = policy.hidden(IDS, MASK)[:, :-1].flatten(0, 1)
+        log_probs, _ = policy.log_probs(hidden, IDS[:, 1:].flatten())
+        torch.autograd.backward(-log_probs.mean())
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
