@@ -35,6 +35,7 @@ ALLOWED_SKIPS = (
     "is installed by make test-serve",  # openai, llm and lm-eval as clients
     "the extra optuna",
     "the extra lora",  # peft comes with the extra, and with `make install`
+    "the extra qlora",  # bitsandbytes: weights in 4 bits, for GPUs
     "the extra trl",  # another implementation of the losses
     "torch has no MKL or no oneDNN here",  # matrices are reordered where it has both
     "no small disk can be mounted here",  # needs root, or user namespaces

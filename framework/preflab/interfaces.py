@@ -6,8 +6,9 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
-`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`, `HasHeads`, `LoadsHeads`.
+`TrainsOn`, `HasNetwork`, `HasNetworks`, `OfMembers`, `LeavesOut`, `World`, `BestOf`,
+`AtTemperature`, `AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`,
+`Refreshes`, `HasHeads`, `LoadsHeads`.
 A component has it if it has the members; it need not inherit anything. The contract suites of
 `preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
 noticed: begin the names of your own methods with an underscore."""
@@ -41,6 +42,7 @@ from preflab.sampling import AskedRow as AskedRow
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
 from preflab.sampling import Foreign as Foreign
+from preflab.sampling import Refreshes as Refreshes
 from preflab.sampling import RolloutEngine as RolloutEngine
 from preflab.sampling import RowStream as RowStream
 from preflab.sampling import Sampling as Sampling
@@ -133,6 +135,16 @@ class HasNetwork(Protocol):
     @property
     def network(self) -> ScalarModel:
         """The network."""
+
+
+@runtime_checkable
+class HasNetworks(Protocol):
+    """A `RewardModel` that scores with other networks than the one of `HasNetwork`, or with
+    several: all of them leave memory while they are not needed (`runtime.offload`)."""
+
+    @property
+    def networks(self) -> Sequence[Backbone]:
+        """Each of them."""
 
 
 @runtime_checkable

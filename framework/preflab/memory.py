@@ -27,7 +27,8 @@ REORDERED_WIDTH = 256
 class ModelShape:
     """Sizes of a decoder. mlp: width F inside the MLP; gated: the MLP has three matrices (Llama)
     rather than two (GPT-2); positions: learned ones (0: rotary); tied: the unembedding is the
-    embedding; adapters: rank of those that are trained instead of the weights (0: none)."""
+    embedding; adapters: rank of those that are trained instead of the weights (0: none); bits: of a
+    number in the matrices beside adapters."""
 
     layers: int
     width: int
@@ -40,6 +41,15 @@ class ModelShape:
     tied: bool = True
     head_width: int = 0
     adapters: int = 0
+    bits: int = 32
+
+    @property
+    def stored(self) -> float:
+        """Bytes of all matrices. In 4 bits, 64 numbers have a constant of 8 bits; embeddings are
+        float32."""
+        blocks = self.layers * self.block
+        number = NUMBER if self.bits == 32 else self.bits / 8 + 1 / 64
+        return blocks * number + (self.weights - blocks) * NUMBER
 
     @property
     def trained_share(self) -> float:
@@ -138,10 +148,11 @@ class Memory:
 def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     """The parts of the peak of a stage."""
     shards = division.processes if division.sharded else 1
-    network = NUMBER * shape.weights
+    network = shape.stored
     adapters = division.trained_share < 1
     frozen = load.frozen - (1 if adapters and load.reference else 0)
     trained = load.trained * network / shards
+    learning = load.trained * NUMBER * shape.weights / shards * division.trained_share
     rows = -(-load.rows // division.processes)
     tokens = min(rows, division.micro_batch) * load.tokens
     inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
@@ -159,8 +170,8 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     return Memory(
         process=PROCESS if division.cpu else 0,
         trained=trained,
-        gradients=trained * division.trained_share,
-        moments=2 * trained * division.trained_share,
+        gradients=learning,
+        moments=2 * learning,
         frozen=frozen * network / shards,
         block=2 * NUMBER * shape.block if division.sharded else 0,
         activations=max(training, judged),

@@ -6,10 +6,11 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
+from preflab.interfaces import Backbone, HasNetwork, HasNetworks, RewardModel
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 ALIGNED = 64
 """Bytes: where torch lets the memory of a tensor begin. At other addresses kernels round
 differently."""
+
+
+def networks_of(model: RewardModel) -> Sequence[Backbone]:
+    """The networks that a reward model scores with."""
+    if isinstance(model, HasNetworks):
+        return model.networks
+    return [model.network] if isinstance(model, HasNetwork) and model.network else []
 
 
 class Offload:

@@ -77,6 +77,12 @@ class RuntimeConfig:
         ge=1,
         affects_result=False,
     )
+    gpus_per_job: int | None = option(
+        None,
+        "GPUs of this machine that each job of a multirun takes for itself; null: all jobs see all",
+        ge=1,
+        affects_result=False,
+    )
     micro_batch: int = option(
         64,
         "rows in one forward pass of training (a ranking is never divided); memory, not results",

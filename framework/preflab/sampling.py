@@ -61,6 +61,15 @@ class Foreign(Protocol):
         """`Policy.version` of the weights that it has now; "" before it has any."""
 
 
+@runtime_checkable
+class Refreshes(Protocol):
+    """A `Foreign` engine whose copy of the weights serves all processes of a job, as that of a
+    server: of several processes the first one refreshes it, before any of them samples."""
+
+    def refresh(self, policy: Policy) -> None:
+        """Have the copy take the policy's weights, if it has others."""
+
+
 def is_foreign(engine: RolloutEngine) -> bool:
     """Whether an engine, also one that several processes share, is `Foreign`."""
     return getattr(engine, "weights", None) is not None

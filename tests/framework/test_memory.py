@@ -131,3 +131,16 @@ def test_the_page_on_larger_models_has_these_numbers(
     numbers = " | ".join(f"{part / 2**30:.1f}" for part in (*parts, found.sampler, found.total))
     page = Path(__file__).parents[2] / "framework" / "LARGER.md"
     assert f"| {what} | {numbers} |\n" in page.read_text(encoding="utf8")
+
+
+def test_matrices_in_4_bits_and_what_is_trained_beside_them() -> None:
+    """A block of GPT-2's form of width 64 has 4 x 64 x 64 + 2 x 64 x 256 = 49,152 numbers, half a
+    byte each and a byte for every 64; 10 tokens are 640 numbers in float32. Adapters of rank 4 have
+    4 x (8 x 64 + 2 x 320) = 4,608 numbers, in float32 with gradient and moments."""
+    shape = ModelShape(1, 64, 1, 1, 256, 10, gated=False, adapters=4, bits=4)
+    assert shape.stored == 49152 // 2 + 49152 // 64 + 640 * 4
+    division = Division(trained_share=shape.trained_share)
+    found = memory(shape, Load(trained=1, rows=1, tokens=8, passes=3), division)
+    assert found.trained == shape.stored
+    assert found.gradients == pytest.approx(4 * 4608)
+    assert found.moments == pytest.approx(2 * 4 * 4608)

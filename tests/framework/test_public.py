@@ -67,6 +67,7 @@ INTERFACES_1 = {
     "Accountable": "accounting(history)",
     "ShowsBatch": "batch(index)",
     "HasNetwork": "network",
+    "HasNetworks": "networks",
     "TrainsOn": "begins_from",
     "Tokenizer": "pad_id eos_id end_ids size digest encode(text) encode_document(text) "
     "encode_prompt(prompt) encode_response(prompt,response) encode_turns(prompt,response) "
@@ -85,6 +86,7 @@ INTERFACES_1 = {
     "RowStream": "drop(rows) step()",
     "StreamsRows": "stream_rows(policy,rows,temperature)",
     "Foreign": "weights",
+    "Refreshes": "refresh(policy)",
     "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",

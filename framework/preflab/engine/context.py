@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.data import Records
+from preflab.engine.sharing import SharedEngine
 from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
@@ -24,7 +25,6 @@ from preflab.interfaces import (
     Procedure,
     RewardModel,
     RolloutEngine,
-    Sampling,
     ScalarModel,
     Tokenizer,
     World,
@@ -43,7 +43,6 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
-from preflab.sharding import whole
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -61,56 +60,6 @@ class PolicyResponder:
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         sampling = replace(self.engine.sampling, samples=1)
         return self.engine.generate(self.policy, prompts, sampling, seed)
-
-
-@dataclass(frozen=True)
-class SharedEngine:
-    """Samples with the engine of every process of the job: each answers its share, all get all.
-    Rows keep their numbers, so the responses are those of one process."""
-
-    engine: RolloutEngine
-    runtime: Runtime
-
-    @property
-    def sampling(self) -> Sampling:
-        return self.engine.sampling
-
-    @property
-    def weights(self) -> str | None:
-        """Of an engine that is `Foreign`; None of another."""
-        return getattr(self.engine, "weights", None)
-
-    def generate(
-        self,
-        policy: Policy,
-        prompts: Sequence[Prompt],
-        sampling: Sampling,
-        seed: Sequence[int | str],
-    ) -> Rollout:
-        mine = self.runtime.share(range(len(prompts)))
-        rows: list[tuple[list[int], list[int], list[float] | None, str]] = []
-        # Divided weights are gathered once; a process without prompts takes part in that.
-        with whole(policy.module):
-            if mine:
-                own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
-                rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
-                drawn_by = rollout.drawn_by()
-                rows = [
-                    (q, r, None if drawn_by is None else drawn_by[i], rollout.weights)
-                    for i, (q, r) in enumerate(rollout.tokens())
-                ]
-        rows = self.runtime.gather(rows)
-        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
-        said = [d for _, _, d, _ in rows if d is not None]
-        return Rollout.from_tokens(
-            policy.tokenizer,
-            each,
-            [q for q, *_ in rows],
-            [r for _, r, *_ in rows],
-            self.runtime.device,
-            log_probs=said if rows and len(said) == len(rows) else None,
-            weights=" and ".join(sorted({w for *_, w in rows})),
-        )
 
 
 class Environment:

@@ -4,6 +4,7 @@ rest."""
 from __future__ import annotations
 
 import itertools
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -127,11 +128,19 @@ class Stages:
         artifact = self._existing(stage) if is_main() else None
         if world_size() == 1:
             return artifact
-        recipe_id, artifact = self.environment.runtime.agreed((stage.recipe_id, artifact))
+        precision = self.run.settings.runtime.precision
+        mine = (stage.recipe_id, precision, artifact)
+        recipe_id, first, artifact = self.environment.runtime.agreed(mine)
         if recipe_id != stage.recipe_id:
+            unlike = f"The processes of this job would make different results of {stage.name}: "
+            if precision is not first:
+                raise UserError(
+                    f"{unlike}process 0 computes in {first}, and {platform.node()} in {precision}. "
+                    f"runtime.precision=auto looks at one machine: give runtime.precision={first} "
+                    "or another format for all."
+                )
             raise UserError(
-                f"The processes of this job would make different results of {stage.name}: start "
-                "all of them with the same command, on the same code and data."
+                f"{unlike}start all of them with the same command, on the same code and data."
             )
         return artifact
 

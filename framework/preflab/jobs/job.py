@@ -31,7 +31,7 @@ from preflab.composing.search_path import hydra_initialised
 from preflab.engine.stages import Stages
 from preflab.errors import PreflabError, UserError, Waiting
 from preflab.garbage import seldom_searched
-from preflab.jobs import ahead, processes
+from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
@@ -70,6 +70,9 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     a multirun are in its ledger. What is refused before any work leaves nothing on the disk. root:
     the folder of the multirun, if earlier jobs of it have made it."""
     _check_devices(jobs)
+    gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
+    if not line.multirun:
+        gpus.take_first(jobs[0])
     if root is None:
         check_places(line, jobs)
     with StopRequest(at_once=True).listening(), seldom_searched():
@@ -109,7 +112,8 @@ def _check_devices(jobs: Sequence[Job]) -> None:
     import torch
 
     for job in jobs:
-        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.is_available():
+        # Not is_available(), after which a forked job could not use a GPU.
+        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.device_count():
             raise UserError(NO_GPU)
 
 
@@ -191,10 +195,17 @@ def run_job(job: Job, stages: Stages | None = None, starter: int = 0) -> int:
         work()
         return 0
     started = time.monotonic()
-    code, error, stopped = _in_child(work, folder / ERROR, starter)
+    root = Path(hydra.sweep.dir).absolute()
+    shared = None if str(hydra.launcher.get("_target_")).endswith(gpus.SLURM) else root
+
+    def with_gpus() -> None:
+        with gpus.own(job, shared):
+            work()
+
+    code, error, stopped = _in_child(with_gpus, folder / ERROR, starter)
     if code == 0 and not is_complete(folder):
         code, error = 1, UNFINISHED
-    log, root = folder / ERROR, Path(hydra.sweep.dir).absolute()
+    log = folder / ERROR
     name = os.path.relpath(folder, root)
     line = LedgerLine(
         job=hydra.job.num,

@@ -239,7 +239,7 @@ class FakeContext:
 
     def rollout(self) -> RolloutEngine:
         if self._engine is None:
-            from preflab.engine.context import SharedEngine
+            from preflab.engine.sharing import SharedEngine
 
             native = component("rollout", "native")
             assert native.build is not None

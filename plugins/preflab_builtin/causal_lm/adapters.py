@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from preflab.errors import UserError, nearest
+from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.config import LoraConfig
 from preflab_builtin.causal_lm.fast.low_rank import knows, low_rank
 
@@ -67,7 +69,10 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
     for name, part in list(twin.named_modules()):
         if (adapter := low_rank(part)) is not None:
             plain = adapter.base
-            if merged and not knows(part):
+            if merged and next(quantised.parts(plain), None) is not None:
+                plain = quantised.in_float32(plain)
+                adapter = replace(adapter, base=plain)
+            elif merged and not knows(part):
                 raise UserError(
                     f"{name} has an adapter that cannot be merged here ({type(part).__name__}: "
                     "DoRA, a bias of its own, several at a time or switched off). Whoever put it "
@@ -77,6 +82,8 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
                 with torch.no_grad():
                     plain.weight = nn.Parameter(adapter.merged(), requires_grad=False)
             twin.set_submodule(name, plain)
+    if merged:
+        quantised.all_in_float32(twin)
     if hasattr(twin, "peft_config"):
         del twin.peft_config
     return twin
@@ -84,10 +91,16 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
 
 def name_of(origin: Path, folder: Path) -> str:
     """How the files of a model folder name another folder: an artifact beside theirs by its place
-    among the artifacts, which is the same wherever these lie."""
+    among the artifacts, a model of the hub by its id, any other folder by its own name. Where these
+    lie on this machine means nothing on another."""
     artifacts = origin.parent.parent
-    beside = origin.is_absolute() and artifacts in folder.absolute().parents
-    return str(origin.relative_to(artifacts) if beside else origin)
+    if not origin.is_absolute():
+        return str(origin)
+    if artifacts in folder.absolute().parents:
+        return str(origin.relative_to(artifacts))
+    if origin.parent.name == "snapshots" and artifacts.name.startswith("models--"):
+        return artifacts.name.removeprefix("models--").replace("--", "/", 1)
+    return origin.name
 
 
 def write_adapter(module: Any, lora: LoraConfig, base_name: str, folder: Path) -> None:

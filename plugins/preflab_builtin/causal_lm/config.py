@@ -40,6 +40,10 @@ class LoraConfig:
         "projections with an adapter: all, attention, mlp, or a list of names such as "
         "[q_proj, v_proj]",
     )
+    bits: int | None = option(
+        None,
+        "4: the weights beside adapters in 4 bits (QLoRA), on a GPU; null: float32",
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Names of projections, and no alpha without adapters."""
@@ -48,6 +52,10 @@ class LoraConfig:
             yield "targets", f"is {self.targets!r} but must be a name or a list of names"
         if self.rank is None and (self.alpha is not None or self.targets != "all"):
             yield "rank", "is null, which means no adapters: give a rank, for example 16"
+        if self.bits not in (None, 4):
+            yield "bits", f"is {self.bits} but must be 4 or null"
+        elif self.bits and self.rank is None:
+            yield "bits", "is 4, and weights in 4 bits are not trained: give policy.lora.rank too"
 
     def names(self) -> list[str]:
         """The targets as a list."""

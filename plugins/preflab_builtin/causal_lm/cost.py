@@ -9,6 +9,7 @@ from torch import nn
 
 from preflab.cost import WORK
 from preflab_builtin.causal_lm.fast.low_rank import low_rank
+from preflab_builtin.causal_lm.quantised import numbers
 
 
 class PassCost:
@@ -17,7 +18,7 @@ class PassCost:
     def __init__(self, module: Any) -> None:
         self.base: nn.Module = getattr(module, module.base_model_prefix)
         self.matrices = matrix_size(self.base)
-        self.parameters = sum(p.numel() for p in self.base.parameters())
+        self.parameters = sum(numbers(p) for p in self.base.parameters())
         self.adapted = any(low_rank(part) is not None for part in self.base.modules())
         config = module.config.get_text_config()  # a model of pictures and text has one inside
         self.layers, self.width = config.num_hidden_layers, config.hidden_size
@@ -28,8 +29,8 @@ class PassCost:
         trained; beside adapters once more for all of them, and once for that share."""
         trained = 0.0
         if torch.is_grad_enabled():
-            numbers = sum(p.numel() for p in self.base.parameters() if p.requires_grad)
-            trained = numbers / self.parameters
+            learn = sum(p.numel() for p in self.base.parameters() if p.requires_grad)
+            trained = learn / self.parameters
             if self.adapted:  # gradients pass through every frozen matrix and are taken of none
                 trained = (1 + trained) / 2
         linear = 2 * self.matrices * (tokens - left_out / self.layers)
@@ -46,4 +47,4 @@ def matrix_size(base: nn.Module) -> int:
     """Numbers in the matrices that every token is multiplied with: all but embeddings, norms,
     biases."""
     tables = {id(part.weight) for part in base.modules() if isinstance(part, nn.Embedding)}
-    return sum(p.numel() for p in base.parameters() if p.dim() == 2 and id(p) not in tables)
+    return sum(numbers(p) for p in base.parameters() if p.dim() == 2 and id(p) not in tables)

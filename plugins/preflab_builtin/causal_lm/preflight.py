@@ -99,6 +99,10 @@ def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
             f"policy.lora.rank={lora.rank} needs the package peft, which is not installed here: "
             "pip install 'preflab[lora]'"
         )
+    if lora.bits is not None:
+        from preflab_builtin.causal_lm import quantised
+
+        quantised.check(config.model_type, context.runtime.device)
     import torch
     from transformers import AutoModelForCausalLM
 

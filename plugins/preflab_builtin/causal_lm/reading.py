@@ -19,6 +19,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
+from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
@@ -37,16 +38,16 @@ def new_module(config: TinyConfig, tokenizer: TextTokenizer, generator: torch.Ge
     return module
 
 
-def read_policy_module(folder: Path) -> Any:
+def read_policy_module(folder: Path, **settings: Any) -> Any:
     """The causal LM of a folder."""
-    return read_module(AutoModelForCausalLM, folder)
+    return read_module(AutoModelForCausalLM, folder, **settings)
 
 
-def read_scalar_module(folder: Path, heads: int = 1) -> Any:
+def read_scalar_module(folder: Path, heads: int = 1, **settings: Any) -> Any:
     """The classifier of a folder, with one output a head."""
-    if heads > 1:  # config.json has their number, with their names
-        return read_module(AutoModelForSequenceClassification, folder)
-    return read_module(AutoModelForSequenceClassification, folder, num_labels=1)
+    if heads == 1:  # of several, config.json has the number, with their names
+        settings["num_labels"] = 1
+    return read_module(AutoModelForSequenceClassification, folder, **settings)
 
 
 def model_config(folder: Path) -> Any:
@@ -158,6 +159,7 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     # are aligned, and do not need the file any more.
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()
+    quantised.keep_out_of_states(module)
     return module
 
 

@@ -40,7 +40,7 @@ def shape_of(folder: Path, lora: LoraConfig) -> ModelShape | None:
     config = read_json(folder / CONFIG)
     # A model of pictures and text has the sizes of its language model inside.
     stated = _stated({**config, **(config.get("text_config") or {})})
-    return stated and replace(stated, adapters=lora.rank or 0)
+    return stated and replace(stated, adapters=lora.rank or 0, bits=lora.bits or 32)
 
 
 def _stated(config: Mapping[str, Any]) -> ModelShape | None:

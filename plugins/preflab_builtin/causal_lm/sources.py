@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
+from preflab.runtime import Precision
 from preflab_builtin.causal_lm.config import (
     LoraConfig,
     PretrainedConfig,
@@ -73,9 +74,13 @@ class SavedModels:
     checkpointing = False
     """Whether the backward passes of the models compute every block again."""
 
+    bfloat16 = False
+    """Whether the run's forward passes are in that format."""
+
     def taking(self, lora: LoraConfig, context: Context) -> Self:
         """This source, whose models get adapters if a rank is given."""
         self.lora = None if lora.rank is None else lora
+        self.bfloat16 = context.runtime.config.precision is Precision.bfloat16
         self.checkpointing = context.runtime.config.checkpointing
         return self
 
@@ -87,6 +92,16 @@ class SavedModels:
     def device(self) -> torch.device | str:
         """Where the models are."""
         return self._place() if callable(self._place) else self._place
+
+    def _reading(self) -> dict[str, Any]:
+        """How weights are read: into 4 bits, where the run asks for that."""
+        if self.lora is None or self.lora.bits is None:
+            return {}
+        import torch
+
+        from preflab_builtin.causal_lm import quantised
+
+        return quantised.reading(torch.device(self.device), self.bfloat16)
 
     def _policy(self, module: Any) -> CausalPolicy:
         from preflab_builtin.causal_lm.models import CausalPolicy
@@ -100,7 +115,7 @@ class SavedModels:
         from preflab_builtin.causal_lm.reading import check_head, read_policy_module
 
         self._check_tokenizer(folder)
-        policy = self._policy(read_policy_module(folder))
+        policy = self._policy(read_policy_module(folder, **self._reading()))
         policy.lora, policy.origin = self.lora, str(folder)
         check_head(policy, folder)
         return policy
@@ -119,7 +134,7 @@ class SavedModels:
                 "one number per response is needed here. Choose reward_model=pretrained_groups "
                 f"reward_model.path={folder}, whose option welfare says how to weigh them."
             )
-        module = read_scalar_module(folder)
+        module = read_scalar_module(folder, **self._reading())
         offset = float(facts.get("offset", 0.0))
         model = CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
         model.lora, model.origin = self.lora, str(folder)
@@ -134,7 +149,7 @@ class SavedModels:
 
         self._check_tokenizer(folder)
         heads = Heads.read(read_facts(folder), folder)
-        module = read_scalar_module(folder, len(heads.names))
+        module = read_scalar_module(folder, len(heads.names), **self._reading())
         model = CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
         model.lora, model.origin = self.lora, str(folder)
         model.checkpointing = self.checkpointing

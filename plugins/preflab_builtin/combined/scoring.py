@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from preflab.interfaces import Context, HasNetwork, RewardModel, RewardShaping, ScalarModel
+from preflab.interfaces import (
+    Backbone,
+    Context,
+    HasNetwork,
+    RewardModel,
+    RewardShaping,
+    ScalarModel,
+)
+from preflab.offload import networks_of
 from preflab.records import Rollout
 from preflab.shaping import shaped
 from preflab_builtin.combined.config import Combine, CombinedConfig
@@ -28,8 +36,8 @@ def combined_scores(members: Mapping[str, torch.Tensor], config: CombinedConfig)
 
 
 class CombinedReward:
-    """`preflab.interfaces.RewardModel`, `OfMembers` and `HasNetwork`: value functions start from
-    the network of the first member that has one."""
+    """`preflab.interfaces.RewardModel`, `OfMembers`, `HasNetworks` and `HasNetwork`: value
+    functions start from the network of the first member that has one."""
 
     def __init__(
         self,
@@ -44,6 +52,11 @@ class CombinedReward:
         """None if no member has one."""
         models = self.models.values()
         return next((m.network for m in models if isinstance(m, HasNetwork) and m.network), None)
+
+    @property
+    def networks(self) -> Sequence[Backbone]:
+        """Those of the members, in their order."""
+        return [network for model in self.models.values() for network in networks_of(model)]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -36,8 +36,8 @@ class GroupRewards:
 
 
 class WeightedReward:
-    """`preflab.interfaces.RewardModel`, `HasNetwork` and `OfMembers` (a member is a group): the
-    weighted sum of the groups' rewards."""
+    """`preflab.interfaces.RewardModel`, `HasNetwork`, `HasNetworks` and `OfMembers` (a member is a
+    group): the weighted sum of the groups' rewards."""
 
     def __init__(self, rewards: GroupRewards) -> None:
         self._rewards = rewards
@@ -46,6 +46,11 @@ class WeightedReward:
     def network(self) -> ScalarModel:
         """One head that scores as this does."""
         return self._rewards.network()
+
+    @property
+    def networks(self) -> Sequence[HeadsModel]:
+        """The one with all heads."""
+        return [self._rewards.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
@@ -62,9 +67,9 @@ class WeightedReward:
 
 
 class WorstReward:
-    """`preflab.interfaces.RewardModel` and `HasNetwork`: the lowest of the groups' rewards, centred
-    within each prompt of what is scored together; `preflab_builtin.groups.welfare.worst` says what
-    a prompt with one response gets."""
+    """`preflab.interfaces.RewardModel`, `HasNetwork` and `HasNetworks`: the lowest of the groups'
+    rewards, centred within each prompt of what is scored together;
+    `preflab_builtin.groups.welfare.worst` says what a prompt with one response gets."""
 
     def __init__(self, rewards: GroupRewards) -> None:
         self._rewards = rewards
@@ -73,6 +78,11 @@ class WorstReward:
     def network(self) -> ScalarModel:
         """One head, the mean of the groups'."""
         return self._rewards.network()
+
+    @property
+    def networks(self) -> Sequence[HeadsModel]:
+        """The one with all heads."""
+        return [self._rewards.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""

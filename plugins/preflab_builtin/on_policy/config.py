@@ -178,16 +178,17 @@ class OnPolicyConfig(TrainedConfig):
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
         """The policy, its reference and a reward model, which are asked once for each sampled
-        response (`preflab.memory.Load`)."""
+        response (`preflab.memory.Load`). With a KL coefficient of 0 there is no reference."""
+        references = int(self.kl.coef > 0)
         return Load(
             trained=1,
-            frozen=2,
-            reference=True,
+            frozen=1 + references,
+            reference=references == 1,
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
             tokens=tokens,
-            passes=4 + 3 * self.epochs,
+            passes=3 + references + 3 * self.epochs,
             scored=0.5,
             steps=self.total_steps(),
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from preflab.components import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Adaptable, Backbone, Context, HasNetwork, Policy, RewardModel
+from preflab.interfaces import Adaptable, Backbone, Context, Policy, RewardModel
 from preflab.lengths import check_prompts
-from preflab.offload import Offload
+from preflab.offload import Offload, networks_of
 from preflab.runtime import Runtime, Sharding
 from preflab.sampling import is_foreign
 from preflab.storage.run_folder import newest_model, read_from
@@ -60,12 +60,10 @@ def kl_reference(config: OnPolicyConfig, context: Context, policy: Policy) -> Po
 def offload(networks: Networks, reward_model: RewardModel, runtime: Runtime) -> Offload:
     """What leaves memory while networks are trained (`runtime.offload`): the frozen ones, without
     the weights that the trained ones share."""
-    frozen: list[Backbone | None] = [networks.reference]
-    trained: list[Backbone | None] = [networks.policy, networks.value]
-    if isinstance(reward_model, HasNetwork):
-        frozen.append(reward_model.network)
     if not runtime.config.offload:
         return Offload(())
+    frozen: list[Backbone | None] = [networks.reference, *networks_of(reward_model)]
+    trained: list[Backbone | None] = [networks.policy, networks.value]
     kept = [network.module for network in trained if network is not None]
     return Offload([network.module for network in frozen if network is not None], kept)
 

@@ -107,11 +107,13 @@ class KwiseConfig:
                 yield name, f"is {getattr(self, name)} but only loss=pairs has it"
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """One network that is trained on rankings of four (`preflab.memory.Load`)."""
-        batch = COMPLETIONS * self.batch
-        seen = self.epochs * records.get("rankings", 0)
-        steps = self.steps or -(-seen // self.batch)
-        return Load(1, batch, tokens, passes=3, steps=steps, scored=0)
+        """One network that is trained on rankings of four (`preflab.memory.Load`). Their prompt,
+        half of a row's tokens, is read once for all four."""
+        rankings = records.get("rankings", 0)
+        rows = COMPLETIONS * min(self.batch, rankings or self.batch)
+        read = -(-tokens * (1 + COMPLETIONS) // (2 * COMPLETIONS))
+        steps = self.steps or -(-self.epochs * rankings // self.batch)
+        return Load(1, rows, read, passes=3, steps=steps, scored=0)
 
     def fine_tunes(self) -> bool:
         """Without a trainable block, only the head learns, which is new."""

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig
 
-from preflab.errors import PreflabError, UserError
+from preflab.errors import PreflabError
 from preflab.interfaces import Context, Policy, Sampling
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout
-from preflab.runtime import Runtime
 from preflab_builtin.rollouts.config import ContinuousConfig
-from preflab_builtin.rollouts.generate import as_trained, generation_config
+from preflab_builtin.rollouts.engine import Engine
+from preflab_builtin.rollouts.generate import drawing_from, generation_config, module_with
 from preflab_builtin.rollouts.prompts import prompt_tokens, rollout_of, up_to_end
 
 SLOW = (
@@ -44,13 +44,10 @@ def preflight(config: ContinuousConfig, context: Context) -> Iterator[str]:
         yield SLOW
 
 
-class ContinuousEngine:
+class ContinuousEngine(Engine):
     """`preflab.interfaces.RolloutEngine` and `Foreign`, except for the independence of rows."""
 
-    def __init__(self, config: ContinuousConfig, runtime: Runtime) -> None:
-        self.sampling = Sampling(config.max_tokens, config.temperature)
-        self.batch, self.runtime = config.batch, runtime
-        self.weights = ""
+    weights = ""
 
     def generate(
         self,
@@ -60,12 +57,6 @@ class ContinuousEngine:
         seed: Sequence[int | str],
     ) -> Rollout:
         """Responses to the prompts, ``sampling.samples`` consecutive rows for each."""
-        module: Any = policy.module
-        if not hasattr(module, "generate_batch"):
-            raise UserError(
-                "rollout=continuous needs a transformers model that can batch continuously, not "
-                f"{type(module).__name__}. Use rollout=native."
-            )
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         rows = [ids for ids in encoded for _ in range(sampling.samples)]
         self.weights = policy.version
@@ -86,14 +77,8 @@ class ContinuousEngine:
         self, policy: Policy, rows: Sequence[list[int]], sampling: Sampling, seed: int
     ) -> list[tuple[list[int], list[float]]]:
         """Tokens and their log-probs of each row."""
-        device = self.runtime.device
-        module: Any = policy.module
-        with (
-            torch.no_grad(),
-            self.runtime.autocast(),
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            as_trained(policy),
-        ):
+        module = module_with("generate_batch", policy, "rollout=continuous")
+        with drawing_from(policy, self.runtime):
             torch.manual_seed(seed)
             answers = module.generate_batch(
                 [[*ids] for ids in rows],

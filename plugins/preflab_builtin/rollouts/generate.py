@@ -21,6 +21,7 @@ from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.rollouts.config import TransformersConfig
+from preflab_builtin.rollouts.engine import Engine
 from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of, up_to_end
 
 
@@ -29,12 +30,8 @@ def transformers(config: TransformersConfig, context: Context) -> TransformersEn
     return TransformersEngine(config, context.runtime)
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """`preflab.interfaces.RolloutEngine`, except for the independence of rows."""
-
-    def __init__(self, config: TransformersConfig, runtime: Runtime) -> None:
-        self.sampling = Sampling(config.max_tokens, config.temperature)
-        self.batch, self.runtime = config.batch, runtime
 
     def generate(
         self,
@@ -44,23 +41,13 @@ class TransformersEngine:
         seed: Sequence[int | str],
     ) -> Rollout:
         """Responses to the prompts, ``sampling.samples`` consecutive rows for each."""
-        module: Any = policy.module
-        if not hasattr(module, "generate"):
-            raise UserError(
-                f"rollout=transformers needs a transformers model, not {type(module).__name__}. "
-                "Use rollout=native."
-            )
+        module = module_with("generate", policy, "rollout=transformers")
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         rows = [ids for ids in encoded for _ in range(sampling.samples)]
         settings = generation_config(policy, sampling)
         responses: list[list[int]] = []
         device = self.runtime.device
-        with (
-            torch.inference_mode(),
-            self.runtime.autocast(),
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            as_trained(policy),
-        ):
+        with drawing_from(policy, self.runtime):
             for number, group in enumerate(self.runtime.micro_batches(rows, self.batch)):
                 torch.manual_seed(derive_seed(*seed, sampling.first_row, number))
                 ids, mask = left_padded(group, policy.tokenizer.pad_id, device)
@@ -73,23 +60,50 @@ class TransformersEngine:
         return rollout_of(policy, prompts, encoded, responses, device)
 
 
+def module_with(method: str, policy: Policy, engine: str) -> Any:
+    """The policy's module, if it has the method of transformers that an engine calls; else
+    `UserError`."""
+    module: Any = policy.module
+    if not hasattr(module, method):
+        raise UserError(
+            f"{engine} needs a model of transformers that has '{method}', not "
+            f"{type(module).__name__}. Use rollout=native."
+        )
+    return module
+
+
+@contextlib.contextmanager
+def drawing_from(policy: Policy, runtime: Runtime) -> Iterator[None]:
+    """Within it transformers may sample from the policy: without gradients, in the run's precision,
+    from the density of training, and torch's global stream is afterwards as it was."""
+    device = runtime.device
+    with (
+        torch.no_grad(),
+        runtime.autocast(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        as_trained(policy),
+    ):
+        yield
+
+
 @contextlib.contextmanager
 def as_trained(policy: Policy) -> Iterator[None]:
     """The density that training computes log-probabilities of: without the folder's
     generation_config.json, from which generate takes whatever an explicit config leaves unset
-    (min_p, suppressed tokens), and with the policy's own logits, float32 also under autocast."""
+    (min_p, suppressed tokens), and with a head in float32 also under autocast, as `Policy.logits`
+    has it."""
     make: Any = GenerationConfig
     module: Any = policy.module
     head: Any = module.get_output_embeddings()
+    forward = head.forward
 
-    def logits(hidden: torch.Tensor) -> torch.Tensor:
-        del head.forward  # a policy may call its head
-        try:
-            return policy.logits(hidden)
-        finally:
-            head.forward = logits
+    def in_float32(hidden: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits: torch.Tensor = forward(hidden.float())
+        return logits
 
-    before, module.generation_config, head.forward = module.generation_config, make(), logits
+    before, module.generation_config = module.generation_config, make()
+    head.forward = in_float32
     try:
         yield
     finally:

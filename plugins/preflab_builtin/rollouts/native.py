@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from preflab.errors import UserError
 from preflab.interfaces import AskedRow, Context, Policy, RowStream, Sampling
 from preflab.records import Prompt, Rollout
-from preflab.runtime import Runtime
 from preflab_builtin.rollouts.config import NativeConfig
+from preflab_builtin.rollouts.engine import Engine
 
 
 def native(config: NativeConfig, context: Context) -> NativeEngine:
@@ -23,12 +23,8 @@ def native(config: NativeConfig, context: Context) -> NativeEngine:
     return NativeEngine(config, context.runtime)
 
 
-class NativeEngine:
+class NativeEngine(Engine):
     """`preflab.interfaces.RolloutEngine`."""
-
-    def __init__(self, config: NativeConfig, runtime: Runtime) -> None:
-        self.sampling = Sampling(config.max_tokens, config.temperature)
-        self.batch, self.runtime = config.batch, runtime
 
     def generate(
         self,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from framework.engine.counting import Counting
 from preflab import PluginError, UserError
 from preflab.composing.compose import compose
-from preflab.engine.context import Environment, PolicyResponder, SharedEngine, StageContext
-from preflab.interfaces import Sampling
+from preflab.engine.context import Environment, PolicyResponder, StageContext
 from preflab.planning.reading import job_of
-from preflab.records import Prompt, Rollout
+from preflab.records import Prompt
 from support import FakeContext
 
 
@@ -124,22 +124,6 @@ def test_a_component_that_builds_nothing_names_its_plugin(
         environment.build(broken, StageContext(environment, "policy"))
 
 
-class Counting:
-    """An engine that notes what it is asked for."""
-
-    sampling = Sampling(4, 1.0, samples=3)
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[list[str], int, int]] = []
-
-    def generate(self, policy: Any, prompts: Any, sampling: Sampling, seed: Any) -> Rollout:
-        self.asked.append(([p.id for p in prompts], sampling.samples, sampling.first_row))
-        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
-        texts = [policy.tokenizer.encode(prompt.text) for prompt in each]
-        ends = [[policy.tokenizer.eos_id]] * len(each)
-        return Rollout.from_tokens(policy.tokenizer, each, texts, ends)
-
-
 PROMPTS = [Prompt(f"p{i}", "red blue") for i in range(3)]
 
 
@@ -148,22 +132,3 @@ def test_a_policy_answers_each_prompt_once(tmp_path: Path) -> None:
     responder = PolicyResponder(FakeContext(tmp_path).policy("base"), engine)
     assert len(responder.respond(PROMPTS, (1,))) == 3
     assert engine.asked == [(["p0", "p1", "p2"], 1, 0)]
-
-
-def test_a_process_samples_its_share_under_the_rows_numbers(tmp_path: Path) -> None:
-    class Second:
-        """Process 1 of two, which answers the last two of three prompts."""
-
-        device = "cpu"
-
-        def share(self, items: Any) -> Any:
-            return items[1:]
-
-        def gather(self, rows: Any) -> Any:
-            return [*rows[:2], *rows]  # as if process 0 had given the first prompt's rows
-
-    engine, policy = Counting(), FakeContext(tmp_path).policy("base")
-    shared: Any = SharedEngine(engine, Second())  # type: ignore[arg-type]
-    rollout = shared.generate(policy, PROMPTS, Sampling(4, 1.0, samples=2), (1,))
-    assert engine.asked == [(["p1", "p2"], 2, 2)]  # rows 0 and 1 are those of the first prompt
-    assert [prompt.id for prompt in rollout.prompts] == ["p0", "p0", "p1", "p1", "p2", "p2"]

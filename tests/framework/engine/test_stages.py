@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conformance.engine import plugin_file
+from preflab import UserError
 from preflab.composing.compose import compose
 from preflab.engine.stages import Stages
 from preflab.planning.reading import job_of
+from preflab.runtime import Precision
 from reliability import trouble
 
 pytestmark = pytest.mark.slow
@@ -70,3 +73,17 @@ def test_another_seed_is_another_stage(tmp_path: Path) -> None:
     assert not other.finished.reused
     assert first.finished.stage.recipe_id != other.finished.stage.recipe_id
     assert other.finished.artifact.manifest["seed"] == 2
+
+
+def test_processes_that_chose_other_formats_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `runtime.precision=auto` may, on two machines: process 0 tells what it makes, and this
+    process would make something else."""
+    made = Made(tmp_path)
+    (stage,) = made.stages.run.stages
+    told = SimpleNamespace(agreed=lambda mine: ("another recipe", Precision.bfloat16, None))
+    made.stages.environment.__dict__["runtime"] = told
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"process 0 computes in bfloat16, and \S+ in float32\. "):
+        made.stages._agreed(stage)

@@ -44,6 +44,26 @@ def test_a_stage_is_what_its_config_says() -> None:
     assert "frozen weights" in found.words()
 
 
+def test_the_prompt_of_a_ranking_is_read_once() -> None:
+    """Rows of 16 and 16 tokens: four of a ranking are 16 + 4 x 16 = 80, 20 a row. With 3 rankings a
+    batch of 16 has 12 rows."""
+    stage = run_of("policy=tiny", "reward_model=kwise").stage("reward_model")
+    assert stage is not None
+    assert stage.choice.config.batch == 16
+    for records, rows in (({}, 64), ({"rankings": 3}, 12)):
+        load = stage.choice.config.load(32, records)
+        assert (load.rows, load.tokens) == (rows, 20)
+
+
+def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
+    """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
+    stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
+    without, with_one = (stage.choice.config.load(32, {}) for stage in stages if stage)
+    assert (without.frozen, without.reference) == (1, False)
+    assert (with_one.frozen, with_one.reference) == (2, True)
+    assert without.passes == with_one.passes - 1
+
+
 def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     run, shape = run_of("policy=tiny", "algorithm=ppo"), ModelShape(4, 128, 4, 4, 512, 512)
     stage = run.stage("algorithm")

@@ -19,7 +19,7 @@ from preflab.rewards import FunctionReward
 from preflab.runtime import Sharding
 from preflab.storage import checkpoints
 from preflab_builtin.causal_lm import preflight
-from preflab_builtin.causal_lm.adapters import target_names
+from preflab_builtin.causal_lm.adapters import name_of, target_names
 from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
@@ -112,6 +112,19 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
     assert (settings.r, settings.lora_alpha) == (4, 8)
     # What was merged is a copy: the policy and its reference are as they were.
     assert torch.equal(logits(reference), logits(before))
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("/home/me/artifacts/sft-1/model", "sft-1/model"),  # an artifact beside
+        ("/data/models/mine", "mine"),
+        ("/home/me/hub/models--org--a--b/snapshots/0f", "org/a--b"),
+        ("models/mine", "models/mine"),  # as it was typed
+    ],
+)
+def test_a_saved_adapter_names_no_folder_of_this_machine(origin: str, name: str) -> None:
+    assert name_of(Path(origin), Path("/home/me/artifacts/algorithm-2/model")) == name
 
 
 def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:

@@ -19,11 +19,15 @@ from preflab.options import problems
 from preflab.planning.reading import job_of
 from preflab.records import Prompt, Ranking, Rollout
 from preflab.rewards import FunctionReward
+from preflab.runtime import Device, Runtime, RuntimeConfig
 from preflab.storage.artifacts import read_rows
 from preflab_builtin.combined.config import Combine, CombinedConfig
 from preflab_builtin.combined.scoring import CombinedReward, combined, combined_scores
 from preflab_builtin.combined.training import CombinedTraining
+from preflab_builtin.on_policy.experience import Networks
+from preflab_builtin.on_policy.inputs import offload
 from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.reward_model.training import KwiseTraining
 from preflab_builtin.rewards.config import LengthRewardConfig
 from preflab_builtin.rewards.functions import length_reward
@@ -122,6 +126,24 @@ def test_shaped_scores_are_weighed_and_the_first_network_is_shown(tmp_path: Path
     torch.testing.assert_close(found, 0.5 * wanted + 2 * members["learned"])
     assert model.network is model.models["learned"].network  # type: ignore[attr-defined]
     assert CombinedReward(config, {}, {}).network is None
+
+
+def test_all_networks_leave_memory(tmp_path: Path) -> None:
+    """Two members with a network each, and one without: the weights of both, and not those of the
+    policy, which is its own reference here."""
+    context = FakeContext(tmp_path)
+    policy = context.policy("base")
+    models = [policy.copy().scalar_model(torch.Generator()) for _ in range(2)]
+    members: dict[str, Any] = {
+        "a": NetworkReward(models[0], context.runtime),
+        "length": FunctionReward(length_reward(5, 1.0)),
+        "b": NetworkReward(models[1], context.runtime),
+    }
+    reward = CombinedReward(CombinedConfig(members=dict.fromkeys(members)), members, {})
+    runtime = Runtime(RuntimeConfig(offload=True, device=Device.cpu))
+    left = offload(Networks(policy, policy, None), reward, runtime)
+    parts = [(*m.module.parameters(), *m.module.buffers()) for m in models]
+    assert left.bytes == sum(tensor.nbytes for part in parts for tensor in part)
 
 
 def test_a_member_has_several_shapings_in_their_order() -> None:

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError
-from preflab.interfaces import HasNetwork, OfMembers, RewardModel
+from preflab.interfaces import HasNetwork, HasNetworks, OfMembers, RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Prompt, Ranking, Rollout
 from preflab.runtime import Runtime
@@ -220,6 +220,9 @@ def test_welfare_decides_the_score(tmp_path: Path) -> None:
         reward = built(tmp_path, **values)
         assert torch.allclose(reward.score(rows), expected, atol=1e-5)
         assert isinstance(reward, HasNetwork)
+        assert isinstance(reward, HasNetworks)
+        (scoring,) = reward.networks  # what leaves memory: the one that scores, and no copy of it
+        assert scoring is reward._rewards.model  # type: ignore[attr-defined]
         network = reward.network.copy()  # what a value function starts from
         scalar = raw_scores(network, rows, context.runtime) - network.offset
         if values.get("welfare") is Welfare.worst:

@@ -17,7 +17,7 @@ import torch
 from preflab.interfaces import Sampling
 from preflab_vllm.config import VLLMConfig
 from preflab_vllm.engine import VLLMEngine
-from preflab_vllm.inside import Inside
+from preflab_vllm.inside import inside
 from support import cpu_runtime
 from tiny_ppo import PROMPTS
 from tiny_vllm import served, tiny_policy, tiny_run
@@ -87,6 +87,8 @@ def test_a_server_samples_from_the_policy_after_every_update(address: str, tmp_p
 
 def test_in_process_it_samples_from_the_policy_after_every_update(tmp_path: Path) -> None:
     config = VLLMConfig(max_tokens=6, temperature=0.8)
-    engine = VLLMEngine(config, cpu_runtime(), Inside(config))
+    copy = inside(config.dtype, config.memory)
+    engine, other = (VLLMEngine(config, cpu_runtime(), copy) for _ in range(2))
     _iterations(tmp_path, engine)
-    _row_by_row(engine, tmp_path)
+    _row_by_row(other, tmp_path)  # other weights of the same model: nothing is started
+    assert len(copy._started) == 1

@@ -44,18 +44,24 @@ def vllm(config: VLLMConfig, context: Context) -> VLLMEngine:
         from preflab_vllm.server import Server
 
         return VLLMEngine(config, context.runtime, Server(config, context.runtime))
-    from preflab_vllm.inside import Inside
+    from preflab_vllm.inside import inside
 
-    return VLLMEngine(config, context.runtime, Inside(config))
+    return VLLMEngine(config, context.runtime, inside(config.dtype, config.memory))
 
 
 class VLLMEngine:
-    """`preflab.interfaces.RolloutEngine` and `Foreign`."""
+    """`preflab.interfaces.RolloutEngine`, `Foreign` and `Refreshes`."""
 
     def __init__(self, config: VLLMConfig, runtime: Runtime, copy: Copy) -> None:
         self.sampling = Sampling(config.max_tokens, config.temperature)
         self.runtime, self.copy = runtime, copy
         self.weights = ""
+
+    def refresh(self, policy: Policy) -> None:
+        """Have vLLM take the policy's weights, if it has others."""
+        version = policy.version
+        if self.copy.version() != version:
+            self.copy.refresh(policy, version)
 
     def generate(
         self,
@@ -72,9 +78,8 @@ class VLLMEngine:
         seeds = [derive_seed(*seed, first + row) % SEEDS for row in range(len(rows))]
         answers: list[Answer] = []
         if rows:
+            self.refresh(policy)
             version = policy.version
-            if self.copy.version() != version:
-                self.copy.refresh(policy, version)
             answers = self.copy.complete(rows, seeds, sampling, ends)
             self.weights = self.copy.version()
             if self.weights != version:

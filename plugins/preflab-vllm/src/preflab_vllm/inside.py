@@ -1,18 +1,21 @@
-"""vLLM in this process: the weights go over in memory."""
+"""vLLM in this process: the weights go over in memory. There is one for each model, whoever samples
+from it: each holds memory for a whole copy and its cache."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError
 from preflab.interfaces import Policy, Sampling
 from preflab_vllm.client import Answer
-from preflab_vllm.config import VLLMConfig
+from preflab_vllm.config import Format
 
 
 def check_installed() -> None:
@@ -25,30 +28,42 @@ def check_installed() -> None:
         )
 
 
-class Inside:
-    """`preflab_vllm.engine.Copy`. vLLM starts with the first weights that it is given."""
+@cache
+def inside(dtype: Format, memory: float) -> Inside:
+    """The one of this process with these settings, which all engines share."""
+    return Inside(dtype, memory)
 
-    def __init__(self, config: VLLMConfig) -> None:
+
+class Inside:
+    """`preflab_vllm.engine.Copy`. vLLM starts with the first weights of a model that it is given.
+
+    dtype: number format of its copy; memory: share of a GPU's memory for a model.
+    """
+
+    def __init__(self, dtype: Format, memory: float) -> None:
         check_installed()
-        self.config, self._version = config, ""
+        self.dtype, self.memory, self._version = dtype, memory, ""
         self._llm: Any = None
+        self._started: dict[str, Any] = {}
 
     def version(self) -> str:
         """What it was last given: nobody else has this copy."""
         return self._version
 
     def refresh(self, policy: Policy, version: str) -> None:
-        """Start, or hand over the weights: a folder that save_pretrained wrote lacks the second
-        names of tied tensors, so that they are always handed over."""
-        if self._llm is None:
-            self._llm = self._started(policy)
+        """Start if need be, and hand over the weights: a folder that save_pretrained wrote lacks
+        the second names of tied tensors, so that they are always handed over."""
         self._version = ""  # whatever happens from here, it is not what it was
+        model = architecture(policy)
+        if model not in self._started:
+            self._started[model] = self._start(policy)
+        self._llm = self._started[model]
         weights = [(name, tensor) for name, tensor in policy.weights()]
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         self._llm.reset_prefix_cache()
         self._version = version
 
-    def _started(self, policy: Policy) -> Any:
+    def _start(self, policy: Policy) -> Any:
         # In this very process: weights are handed over as tensors, and seeds are per request.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         import torch
@@ -59,10 +74,10 @@ class Inside:
             policy.save(folder)
             return LLM(
                 model=str(folder),
-                dtype=self.config.dtype.value,
+                dtype=self.dtype.value,
                 logprobs_mode="processed_logprobs",
                 generation_config="vllm",
-                gpu_memory_utilization=self.config.memory,
+                gpu_memory_utilization=self.memory,
                 enable_prefix_caching=True,
                 # On a CPU compiling takes minutes, and wins nothing.
                 enforce_eager=not torch.cuda.is_available(),
@@ -97,6 +112,13 @@ class Inside:
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         answers = self._llm.generate(asked, settings, use_tqdm=False)
         return [_answer(answer.outputs[0]) for answer in answers]
+
+
+def architecture(policy: Policy) -> str:
+    """Equal for policies whose weights one model can take in turn."""
+    module: Any = policy.module
+    settings = {k: v for k, v in module.config.to_dict().items() if k != "_name_or_path"}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _answer(output: Any) -> Answer:

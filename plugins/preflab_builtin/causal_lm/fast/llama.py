@@ -6,6 +6,7 @@ Shapes: N tokens, D width, H heads, G heads of keys and values, d width of a hea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,13 +18,39 @@ from preflab_builtin.causal_lm.fast.low_rank import low_rank
 from preflab_builtin.causal_lm.fast.projections import Project, project
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The parts of a block, each looked for once a pass (see gpt2.py)."""
+
+    block: Any
+    attention_norm: Any
+    queries: Any
+    keys: Any
+    values: Any
+    attention_end: Any
+    mlp_norm: Any
+    gate: Any
+    up: Any
+    mlp_end: Any
+    scale: float
+
+    @staticmethod
+    def of(block: Any) -> _Layer:
+        attn, mlp = block.self_attn, block.mlp
+        attention = (block.input_layernorm, attn.q_proj, attn.k_proj, attn.v_proj, attn.o_proj)
+        rest = (block.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        return _Layer(block, *attention, *rest, float(attn.scaling))
+
+
 class LlamaBlocks:
     """`blocks.Blocks` on the weights of a ``LlamaModel``."""
 
     def __init__(self, base: Any) -> None:
         config = base.config
         self.project: Project = project
-        self.base, self.eps, self.width = base, config.rms_norm_eps, config.hidden_size
+        self.eps, self.width = config.rms_norm_eps, config.hidden_size
+        self.tokens, self.rotary, self.last_norm = base.embed_tokens, base.rotary_emb, base.norm
+        self.parts = [_Layer.of(block) for block in base.layers]
         self.layers, self.heads = config.num_hidden_layers, config.num_attention_heads
         self.key_heads = config.num_key_value_heads
         self.head_width = getattr(config, "head_dim", None) or self.width // self.heads
@@ -36,18 +63,18 @@ class LlamaBlocks:
         return bool(config.hidden_act == "silu" and not config.mlp_bias and plain_rope)
 
     def block(self, layer: int) -> Any:
-        return self.base.layers[layer]
+        return self.parts[layer].block
 
     def attention_scale(self, layer: int) -> float:
-        return float(self.base.layers[layer].self_attn.scaling)
+        return self.parts[layer].scale
 
     def embed(self, ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, Rotary]:
-        x = self.base.embed_tokens(ids)
-        cos, sin = self.base.rotary_emb(x, positions[None, :])
+        x = self.tokens(ids)
+        cos, sin = self.rotary(x, positions[None, :])
         return x, (cos[0, :, None, :], sin[0, :, None, :])
 
     def attention_norm(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        return self._norm(self.base.layers[layer].input_layernorm, x)
+        return self._norm(self.parts[layer].attention_norm, x)
 
     def _norm(self, norm: Any, x: torch.Tensor) -> torch.Tensor:
         return rms_norm(x, (self.width,), norm.weight, self.eps)
@@ -58,39 +85,36 @@ class LlamaBlocks:
         return self.queries(layer, normed, rotary), *self.keys_values(layer, normed, rotary)
 
     def queries(self, layer: int, normed: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-        q = self.project(self.base.layers[layer].self_attn.q_proj, normed)
-        return _rotated(q.view(len(normed), self.heads, self.head_width), rotary)
+        q = self.project(self.parts[layer].queries, normed)
+        return _rotated(q.view(normed.shape[0], self.heads, self.head_width), rotary)
 
     def keys_values(
         self, layer: int, normed: torch.Tensor, rotary: Rotary
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        part = self.base.layers[layer].self_attn
-        shape = (len(normed), self.key_heads, self.head_width)
-        k = self.project(part.k_proj, normed).view(shape)
-        v = self.project(part.v_proj, normed).view(shape)
+        parts, shape = self.parts[layer], (normed.shape[0], self.key_heads, self.head_width)
+        k = self.project(parts.keys, normed).view(shape)
+        v = self.project(parts.values, normed).view(shape)
         return _rotated(k, rotary), v
 
     def after_attention(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        block = self.base.layers[layer]
-        attention_end, mlp_end = block.self_attn.o_proj, block.mlp.down_proj
-        x = x + after_hooks(attention_end, self.project(attention_end, attended))
-        normed = self._norm(block.post_attention_layernorm, x)
-        return x + after_hooks(mlp_end, self._mlp(block.mlp, normed))
+        parts = self.parts[layer]
+        end = parts.attention_end
+        x = x + after_hooks(end, self.project(end, attended))
+        normed = self._norm(parts.mlp_norm, x)
+        return x + after_hooks(parts.mlp_end, self._mlp(parts, normed))
 
-    def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
-        fit, parts = kernels_fit(normed), (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        adapted = any(low_rank(part) is not None for part in parts)
-        if fit and torch.is_grad_enabled() and not adapted:
-            out: torch.Tensor = applied(
-                SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
-            )
+    def _mlp(self, parts: _Layer, normed: torch.Tensor) -> torch.Tensor:
+        fit, trains = kernels_fit(normed), torch.is_grad_enabled()
+        three = (parts.gate, parts.up, parts.mlp_end)
+        if fit and trains and all(low_rank(part) is None for part in three):
+            out: torch.Tensor = applied(SwigluMLP, normed, *(part.weight for part in three))
             return out
-        gate, up = silu(self.project(mlp.gate_proj, normed)), self.project(mlp.up_proj, normed)
-        in_place = fit and not torch.is_grad_enabled()
-        return self.project(mlp.down_proj, gate.mul_(up) if in_place else gate * up)
+        gate, up = silu(self.project(parts.gate, normed)), self.project(parts.up, normed)
+        in_place = fit and not trains
+        return self.project(parts.mlp_end, gate.mul_(up) if in_place else gate * up)
 
     def final_norm(self, x: torch.Tensor) -> torch.Tensor:
-        return self._norm(self.base.norm, x)
+        return self._norm(self.last_norm, x)
 
 
 def _rotated(x: torch.Tensor, rotary: Rotary) -> torch.Tensor:

@@ -46,21 +46,22 @@ class MergedProjections:
 
     def __init__(self) -> None:
         self.merged: dict[Any, Any] = {}
+        """By projection, itself where it has no adapter."""
 
     def __call__(self, projection: Any, tokens: torch.Tensor) -> torch.Tensor:
-        return project(self.plain(projection), tokens)
+        if torch.is_grad_enabled():
+            return project(projection, tokens)
+        return _product(self.plain(projection), tokens, None)
 
     def plain(self, projection: Any) -> Any:
         """A projection without an adapter that gives the same products."""
-        if (adapter := low_rank(projection)) is None or torch.is_grad_enabled():
-            return projection
         if projection not in self.merged:
-            twin = copy.copy(adapter.base)
-            twin._parameters = {
-                **adapter.base._parameters,
-                "weight": nn.Parameter(adapter.merged(), requires_grad=False),
-            }
-            self.merged[projection] = twin
+            plain, adapter = projection, low_rank(projection)
+            if adapter is not None:
+                plain = copy.copy(adapter.base)
+                merged = nn.Parameter(adapter.merged(), requires_grad=False)
+                plain._parameters = {**adapter.base._parameters, "weight": merged}
+            self.merged[projection] = plain
         return self.merged[projection]
 
 
@@ -77,13 +78,13 @@ class ReorderedProjections:
         self.merged = MergedProjections()
 
     def __call__(self, projection: Any, tokens: torch.Tensor) -> torch.Tensor:
-        projection = self.merged.plain(projection)
         if torch.is_grad_enabled():
             return project(projection, tokens)
+        projection = self.merged.plain(projection)
         weight = projection.weight
         fits = weight.numel() >= SMALLEST_MATRIX and weight.dtype is tokens.dtype is torch.float32
         if not fits:
-            return project(projection, tokens)
+            return _product(projection, tokens, None)
         if projection not in self.matrices:
             rows_first = weight.t().contiguous() if isinstance(projection, Conv1D) else weight
             self.matrices[projection] = torch.ops.mkldnn._reorder_linear_weight.default(

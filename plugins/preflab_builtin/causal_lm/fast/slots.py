@@ -83,19 +83,19 @@ class ContiguousSlots:
     def attend(self, layer: int, q: torch.Tensor, new: Pair, scale: float) -> torch.Tensor:
         """See `Slots`."""
         (old_keys, old_values), (keys, values) = self.older[layer], self.latest[layer]
-        rows, slots = len(old_keys), old_keys.shape[1]
+        rows, slots = old_keys.shape[:2]
         keys[:, self.filled - 1] = new[0].reshape(rows, -1)
         values[:, self.filled - 1] = new[1].reshape(rows, -1)
         queries = (q * scale).reshape(rows, -1, q.shape[2])
         old_scores = torch.bmm(queries, old_keys.transpose(1, 2))
         if self.pads is not None:
-            of_row = old_scores.view(len(q), -1, slots)
+            of_row = old_scores.view(q.shape[0], -1, slots)
             of_row[..., : self.pads.shape[2]].add_(self.pads)
         # The block is read whole: a product with the part in use takes 1.6 times as long.
         scores = torch.cat([old_scores, torch.bmm(queries, keys.transpose(1, 2))], 2)
         scores[..., slots + self.filled :].fill_(float("-inf"))
         old_shares, shares = torch.split(scores.softmax(-1), [slots, SPARE_SLOTS], 2)
-        return torch.bmm(old_shares, old_values).baddbmm_(shares, values).view(len(q), -1)
+        return torch.bmm(old_shares, old_values).baddbmm_(shares, values).view(q.shape[0], -1)
 
 
 def _block(older: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,171 @@
+"""GPUs of this machine, dealt to the jobs of a multirun: each job sees its own and no other.
+
+A job holds a locked file for each of its GPUs, which the system lets go when its process ends,
+however that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, flag_override
+
+from preflab.errors import UserError
+from preflab.planning.reading import Job
+from preflab.runtime import Device, world_size
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+FOLDER = ".gpus"
+"""Of the files that jobs lock, in the folder of their multirun."""
+KEY = "runtime.gpus_per_job"
+IN_TURN, JOBLIB, SLURM = ".BasicLauncher", ".JoblibLauncher", ".SlurmLauncher"
+"""Ends of the names of launchers."""
+
+
+def visible() -> list[str]:
+    """The GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes.
+
+    That variable counts up to its first name of no device, as CUDA reads it.
+    """
+    named = os.environ.get(VISIBLE)
+    if named is None:
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in named.split(",")]
+    none = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    return names[:none]
+
+
+def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
+    """`UserError` with the cure unless every job that runs at a time can have the GPUs that it asks
+    for. Slurm is asked for them.
+
+    launcher: Hydra's, of a multirun; None for a single run.
+    """
+    most = max((asked(job) for job in jobs), default=0)
+    if not most:
+        return
+    if world_size() > 1:
+        raise UserError(f"{KEY}={most}: the processes of torchrun take a GPU each. Leave it out.")
+    for job in jobs:
+        _check_job(job)
+    target = "" if launcher is None else str(launcher.get("_target_"))
+    if launcher is not None and target.endswith(SLURM):
+        _ask_slurm(launcher, {asked(job) for job in jobs})
+        return
+    if launcher is not None and not target.endswith((IN_TURN, JOBLIB)):
+        raise UserError(
+            f"{KEY}={most}: this launcher ({target.rpartition('.')[2]}) starts its jobs without "
+            "waiting for GPUs. Give hydra/launcher=joblib hydra.launcher.n_jobs=N, or "
+            "hydra/launcher=submitit_slurm, or leave the launcher out: jobs run one after the "
+            "other."
+        )
+    at_a_time = _at_a_time(launcher) if launcher is not None and target.endswith(JOBLIB) else 1
+    there = len(visible())
+    if at_a_time * most > there:
+        raise UserError(_too_many(most, at_a_time, there))
+
+
+def asked(job: Job) -> int:
+    """GPUs that a job asks for; 0: it takes those that there are."""
+    return job.run.settings.runtime.gpus_per_job or 0
+
+
+def _check_job(job: Job) -> None:
+    runtime, number = job.run.settings.runtime, asked(job)
+    if number and runtime.device is Device.cpu:
+        raise UserError(
+            f"{KEY}={number}, but runtime.device=cpu uses no GPU: leave one of them out."
+        )
+    if number and runtime.processes > number:
+        raise UserError(
+            f"{KEY}={number}, but runtime.processes={runtime.processes}: each process of a job "
+            f"takes a GPU. Give {KEY}={runtime.processes}, or runtime.processes={number}."
+        )
+
+
+def _at_a_time(launcher: DictConfig) -> int:
+    import joblib
+
+    return int(joblib.effective_n_jobs(launcher["n_jobs"]))
+
+
+def _too_many(most: int, at_a_time: int, there: int) -> str:
+    where = os.environ.get(VISIBLE)
+    seen = f"{there} GPU(s) visible here" + (f" ({VISIBLE}={where})" if where is not None else "")
+    if there < most:
+        cure = f"Give {KEY}={there}" if there else f"Leave {KEY} out"
+        return f"{KEY}={most}, but there are {seen}. {cure}, or make more visible."
+    return (
+        f"hydra.launcher.n_jobs is {at_a_time} here and {KEY}={most}: {at_a_time * most} GPUs at a "
+        f"time, but there are {seen}. Give hydra.launcher.n_jobs={there // most}."
+    )
+
+
+def _ask_slurm(launcher: DictConfig, numbers: set[int]) -> None:
+    """Put the number into the request of each job: Slurm deals the GPUs."""
+    if len(numbers) > 1:
+        named = ", ".join(map(str, sorted(numbers)))
+        raise UserError(
+            f"{KEY} has the values {named}, and all jobs of a command ask Slurm for the same: give "
+            "a command for each."
+        )
+    (number,) = numbers
+    given = launcher.get("gpus_per_node")
+    others = [key for key in ("gpus_per_task", "gres") if launcher.get(key) is not None]
+    if others or given not in (None, number):
+        other = others[0] if others else "gpus_per_node"
+        raise UserError(
+            f"{KEY}={number} asks Slurm for as many GPUs by hydra.launcher.gpus_per_node, and "
+            f"hydra.launcher.{other} is {launcher[other]}: leave one of them out."
+        )
+    with flag_override(launcher, "readonly", False):
+        launcher["gpus_per_node"] = number
+
+
+@contextlib.contextmanager
+def own(job: Job, folder: Path | None) -> Iterator[None]:
+    """Within it this process sees the GPUs of its job alone: the first that no other job of the
+    multirun has, and the job waits until there are enough.
+
+    folder: of the multirun; None: there are no other jobs, or somebody else has dealt the GPUs.
+    """
+    number = asked(job)
+    if not number or folder is None:
+        yield
+        return
+    with contextlib.ExitStack() as held:
+        names = _taken(number, folder / FOLDER, held)
+        os.environ[VISIBLE] = ",".join(names)
+        yield
+
+
+def take_first(job: Job) -> None:
+    """Let this process see as many GPUs as its only job asks for: a single run shares none."""
+    if asked(job):
+        os.environ[VISIBLE] = ",".join(visible()[: asked(job)])
+
+
+def _taken(number: int, folder: Path, held: contextlib.ExitStack) -> list[str]:
+    """The names of so many GPUs, whose locks are held: all of them or none, so that no two jobs
+    wait for each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        names: list[str] = []
+        with contextlib.ExitStack() as locks:
+            for name in visible():
+                lock = FileLock(folder / f"{name.replace('/', '-')}.lock")
+                with contextlib.suppress(Timeout):
+                    lock.acquire(timeout=0)
+                    locks.callback(lock.release)
+                    names.append(name)
+                if len(names) == number:
+                    held.enter_context(locks.pop_all())
+                    return names
+        time.sleep(0.1 + 0.001 * (os.getpid() % 100))  # not all at the same moment

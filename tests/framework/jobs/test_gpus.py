@@ -1,0 +1,161 @@
+"""GPUs dealt to the jobs of a multirun, on a machine that is said to have some."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from preflab import UserError
+from preflab.jobs import gpus
+from preflab.runtime import Device, RuntimeConfig
+
+IN_TURN = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
+JOBLIB = {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"}
+SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
+SLURM = {
+    "_target_": f"{SUBMITIT}.SlurmLauncher",
+    "gpus_per_node": None,
+    "gpus_per_task": None,
+    "gres": None,
+}
+
+
+@pytest.fixture(autouse=True)
+def _four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpus.VISIBLE, "0,1,2,3")
+
+
+def job(**runtime: Any) -> Any:
+    settings = SimpleNamespace(runtime=RuntimeConfig(**runtime))
+    return SimpleNamespace(run=SimpleNamespace(settings=settings))
+
+
+def checked(launcher: Any, *jobs: Any) -> Any:
+    config = None if launcher is None else OmegaConf.create(launcher)
+    gpus.check(config, jobs)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("named", "names"),
+    [
+        ("0,1,2,3", ["0", "1", "2", "3"]),
+        ("2, 5", ["2", "5"]),
+        ("GPU-8932f937,MIG-1/2", ["GPU-8932f937", "MIG-1/2"]),
+        ("1,-1,0", ["1"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_what_is_visible_is_read_as_cuda_reads_it(
+    monkeypatch: pytest.MonkeyPatch, named: str, names: Sequence[str]
+) -> None:
+    monkeypatch.setenv(gpus.VISIBLE, named)
+    assert gpus.visible() == names
+
+
+@pytest.mark.parametrize(
+    ("launcher", "runtime", "cure"),
+    [
+        # 3 jobs at a time with 2 GPUs each are 6 of 4.
+        ({**JOBLIB, "n_jobs": 3}, {"gpus_per_job": 2}, r"Give hydra\.launcher\.n_jobs=2\."),
+        (IN_TURN, {"gpus_per_job": 5}, r"Give runtime\.gpus_per_job=4, or make more visible\."),
+        (None, {"gpus_per_job": 5}, r"Give runtime\.gpus_per_job=4"),
+        (None, {"gpus_per_job": 1, "processes": 2}, r"gpus_per_job=2, or runtime\.processes=1"),
+        (None, {"gpus_per_job": 1, "device": Device.cpu}, r"uses no GPU: leave one of them out"),
+        (
+            {"_target_": f"{SUBMITIT}.LocalLauncher"},
+            {"gpus_per_job": 1},
+            r"\(LocalLauncher\) .* Give hydra/launcher=joblib hydra\.launcher\.n_jobs=N",
+        ),
+        ({**SLURM, "gres": "gpu:1"}, {"gpus_per_job": 1}, r"gres is gpu:1: leave one of them out"),
+        ({**SLURM, "gpus_per_node": 2}, {"gpus_per_job": 1}, r"gpus_per_node is 2"),
+    ],
+)
+def test_jobs_that_cannot_have_their_gpus_are_refused_with_the_cure(
+    launcher: Any, runtime: dict[str, Any], cure: str
+) -> None:
+    with pytest.raises(UserError, match=cure):
+        checked(launcher, job(**runtime))
+
+
+def test_without_a_gpu_none_is_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpus.VISIBLE, "")
+    with pytest.raises(UserError, match=r"0 GPU\(s\) .*Leave runtime\.gpus_per_job out"):
+        checked(None, job(gpus_per_job=1))
+
+
+def test_under_torchrun_they_are_dealt_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="torchrun take a GPU each"):
+        checked(None, job(gpus_per_job=1))
+
+
+def test_what_fits_is_taken() -> None:
+    checked({**JOBLIB, "n_jobs": 2}, job(gpus_per_job=2, processes=2))
+    checked(IN_TURN, job(gpus_per_job=4), job())
+    checked({**JOBLIB, "n_jobs": 99}, job())
+
+
+def test_slurm_is_asked_for_them() -> None:
+    for given in (SLURM, {**SLURM, "gpus_per_node": 2}):
+        assert checked(given, job(gpus_per_job=2)).gpus_per_node == 2
+    with pytest.raises(UserError, match=r"the values 1, 2, .* give a command for each"):
+        checked(SLURM, job(gpus_per_job=1), job(gpus_per_job=2))
+
+
+def test_a_single_run_takes_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpus.VISIBLE, "3,2,1")
+    gpus.take_first(job())
+    assert os.environ[gpus.VISIBLE] == "3,2,1"
+    gpus.take_first(job(gpus_per_job=2))
+    assert os.environ[gpus.VISIBLE] == "3,2"
+
+
+def _holds(folder: Path, number: int, end: Connection) -> None:
+    """A job: says what it sees, and ends when it is told to."""
+    with gpus.own(job(gpus_per_job=number), folder):
+        end.send(os.environ[gpus.VISIBLE])
+        end.recv()
+
+
+def _begin(folder: Path, number: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    process = context.Process(target=_holds, args=(folder, number, there))
+    process.start()
+    return process, here
+
+
+def test_no_two_jobs_have_one_gpu_and_each_gives_its_own_back(tmp_path: Path) -> None:
+    """Of 4 GPUs two jobs take 2 each, and a third one waits. One is killed: the third has what it
+    had."""
+    (first, one), (_, two) = (_begin(tmp_path, 2) for _ in range(2))
+    seen = [one.recv(), two.recv()]
+    assert sorted(",".join(seen).split(",")) == ["0", "1", "2", "3"]
+    third, three = _begin(tmp_path, 2)
+    assert not three.poll(0.5)
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    assert three.poll(20)
+    assert three.recv() == seen[0]
+    for end in (two, three):
+        end.send("end")
+    third.join(20)
+    with gpus.own(job(gpus_per_job=4), tmp_path):
+        assert os.environ[gpus.VISIBLE] == "0,1,2,3"
+
+
+def test_a_job_that_asks_for_none_sees_all(tmp_path: Path) -> None:
+    with gpus.own(job(), tmp_path):
+        assert os.environ[gpus.VISIBLE] == "0,1,2,3"
+    assert not list(tmp_path.iterdir())
