@@ -4,13 +4,14 @@ gets."""
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.components import keeps_none
 
 _ROOM = "preflab_builtin.groups"
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The reward model and the evaluators."""
+    """The reward models, the algorithm and the evaluators."""
     from preflab_builtin.groups import config as c
 
     return [
@@ -31,6 +32,17 @@ def preflab_components() -> list[Component]:
             build=f"{_ROOM}.scoring:pretrained_groups",
             inspect=f"{_ROOM}.folder:inspect_groups",
             preflight=f"{_ROOM}.preflight:pretrained_groups",
+        ),
+        Component(
+            "algorithm",
+            "for_groups",
+            c.ForGroupsConfig,
+            build=f"{_ROOM}.conditioned:for_groups",
+            procedure=f"{_ROOM}.conditioned:ForGroupsTraining",
+            needs=c.ForGroupsConfig.needs,
+            nested={"algorithm": "algorithm"},
+            preflight=f"{_ROOM}.conditioned:preflight",
+            checkpoint=keeps_none,
         ),
         Component(
             "evaluator",

@@ -9,6 +9,8 @@ from typing import Any
 
 from preflab import option
 from preflab.memory import Load
+from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.on_policy.config import OnPolicyConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 
 
@@ -61,6 +63,10 @@ class KwiseGroupsConfig:
         """As the training says."""
         return isinstance(self.kwise, KwiseConfig) and self.kwise.fine_tunes()
 
+    def of_members(self) -> bool:
+        """Whether the reward says what each group's is."""
+        return self.welfare is not Welfare.worst
+
     def check(self) -> Iterator[tuple[str, str]]:
         """The training is kwise, and weights are given where they are used."""
         if not isinstance(self.kwise, KwiseConfig):
@@ -89,6 +95,10 @@ class PretrainedGroupsConfig:
         factory=dict, doc="welfare=weights: weight of a group by its name, as of kwise_groups"
     )
 
+    def of_members(self) -> bool:
+        """Whether the reward says what each group's is."""
+        return self.welfare is not Welfare.worst
+
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given, and weights where they are used."""
         if not self.path:
@@ -112,6 +122,58 @@ def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[t
 
 
 @dataclass
+class ForGroupsConfig:
+    """One policy that is told whose preferences count: each prompt is asked for each group, with a
+    prefix in front, and a response is worth what that group's own reward says of it."""
+
+    name: str = option("for_groups", "component")
+    algorithm: Any = option(
+        None, "what learns it: an on-policy algorithm (ppo, grpo); or best_of_n, which trains none"
+    )
+    prefix: str = option(
+        "{number} : ",
+        "text in front of the prompt, which the policy reads and nobody who judges: {group} is the "
+        "group's name, {number} its place in alphabetical order; empty: none (best_of_n)",
+    )
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def needs(self) -> Sequence[str]:
+        """Rewards by group; the algorithm says what else."""
+        return ("reward_model", "reward_model:members")
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the algorithm."""
+        trained = isinstance(self.algorithm, OnPolicyConfig)
+        return self.algorithm.load(tokens, records) if trained else Load(0, 0, tokens, passes=0)
+
+    def offloaded(self) -> tuple[str, ...]:
+        """As the algorithm says."""
+        trained = isinstance(self.algorithm, OnPolicyConfig)
+        return self.algorithm.offloaded() if trained else ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The algorithm asks a reward model about its own samples, and a policy that learns is told
+        for whom."""
+        key, own = "algorithm", self.algorithm
+        if not isinstance(own, (OnPolicyConfig, BestOfNConfig)):
+            yield key, "must be on-policy or best_of_n (algorithm@algorithm.algorithm=ppo)"
+            return
+        if getattr(own, "seed", None) is not None:
+            yield f"{key}.seed", "is not read: set algorithm.seed"
+        if getattr(own, "continues", ""):
+            yield f"{key}.continues", "does not work inside for_groups: train anew"
+        try:
+            told = [self.prefix.format_map({"group": g, "number": g}) for g in ("1", "2")]
+        except (KeyError, ValueError, IndexError):
+            yield "prefix", f"is {self.prefix!r}, whose places may be {{group}} and {{number}} only"
+            return
+        if self.prefix and told[0] == told[1]:
+            yield "prefix", "is the same for all groups: put {group} or {number} into it"
+        if not self.prefix and isinstance(own, OnPolicyConfig):
+            yield "prefix", "is empty: a policy that learns cannot know for whom it answers"
+
+
+@dataclass
 class GroupsConfig:
     """What each group of simulated people gets: utility and win rate, worst group first, and how
     far groups agree."""
@@ -119,8 +181,8 @@ class GroupsConfig:
     name: str = option("groups", "component")
 
     def measured(self) -> tuple[str, ...]:
-        """Utility, win rate, agreement."""
-        return ("group_utility", "group_win_rate", "group_agreement")
+        """Utility, what is gained or paid, win rate, agreement."""
+        return ("group_utility", "group_gain", "group_win_rate", "group_agreement")
 
 
 @dataclass
