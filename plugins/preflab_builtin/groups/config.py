@@ -24,12 +24,39 @@ class Welfare(StrEnum):
 
 
 @dataclass
-class KwiseGroupsConfig:
+class AsKwise:
+    """A reward model that is trained as ``kwise`` is, with other heads."""
+
+    name: str = option("", "component")
+    kwise: Any = option(None, "the kwise reward model whose options the training has")
+
+    def needs(self) -> Sequence[str]:
+        """What the training needs."""
+        return self.kwise.needs() if isinstance(self.kwise, KwiseConfig) else ()
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the training; nothing for one that is not kwise, which `check` refuses."""
+        kwise = isinstance(self.kwise, KwiseConfig)
+        return self.kwise.load(tokens, records) if kwise else Load(0, 0, tokens, passes=0)
+
+    def fine_tunes(self) -> bool:
+        """As the training says."""
+        return isinstance(self.kwise, KwiseConfig) and self.kwise.fine_tunes()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The training is kwise."""
+        if not isinstance(self.kwise, KwiseConfig):
+            yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
+        elif self.kwise.seed is not None:
+            yield "kwise.seed", "is not read: set reward_model.seed"
+
+
+@dataclass
+class KwiseGroupsConfig(AsKwise):
     """A reward model with one trunk and a head for each group of labelers; each ranking trains the
     head of its labeler's group, and one without a group all heads."""
 
     name: str = option("kwise_groups", "component")
-    kwise: Any = option(None, "the kwise reward model whose options the training has")
     shrink: float = option(
         0.01,
         "added to the loss: this times the sum over groups of the squared distance of a group's "
@@ -50,29 +77,13 @@ class KwiseGroupsConfig:
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
-    def needs(self) -> Sequence[str]:
-        """What the training needs."""
-        return self.kwise.needs() if isinstance(self.kwise, KwiseConfig) else ()
-
-    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """That of the training; nothing for one that is not kwise, which `check` refuses."""
-        kwise = isinstance(self.kwise, KwiseConfig)
-        return self.kwise.load(tokens, records) if kwise else Load(0, 0, tokens, passes=0)
-
-    def fine_tunes(self) -> bool:
-        """As the training says."""
-        return isinstance(self.kwise, KwiseConfig) and self.kwise.fine_tunes()
-
     def of_members(self) -> bool:
         """Whether the reward says what each group's is."""
         return self.welfare is not Welfare.worst
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The training is kwise, and weights are given where they are used."""
-        if not isinstance(self.kwise, KwiseConfig):
-            yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
-        elif self.kwise.seed is not None:
-            yield "kwise.seed", "is not read: set reward_model.seed"
+        yield from super().check()
         yield from _wrong_weights(self.welfare, self.weights)
 
 
@@ -104,6 +115,49 @@ class PretrainedGroupsConfig:
         if not self.path:
             yield "path", "is empty but must name the folder of a reward model with heads of groups"
         yield from _wrong_weights(self.welfare, self.weights)
+
+
+QUANTILE = (
+    "share of the people who value a response less than its reward says: 0.1 is wary of what "
+    "divides people; null: the mean"
+)
+
+
+@dataclass
+class MeanVarianceConfig(AsKwise):
+    """A reward model for people whose groups nobody knows (Siththaranjan et al. 2024, arXiv
+    2312.08358): of each response the mean and the variance of what it is worth to people."""
+
+    name: str = option("kwise_mean_variance", "component")
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The training has no options of another loss."""
+        yield from super().check()
+        if isinstance(self.kwise, KwiseConfig):
+            for name, only in (("loss", "pairs"), ("margin", 0.0), ("label_smoothing", 0.0)):
+                if getattr(self.kwise, name) != only:
+                    yield f"kwise.{name}", f"must be {only}: two numbers a response have a loss"
+
+
+@dataclass
+class PretrainedMeanVarianceConfig:
+    """A folder that reward_model=kwise_mean_variance wrote, used at any quantile."""
+
+    name: str = option("pretrained_mean_variance", "component")
+    path: str = option(
+        "",
+        "folder of the reward model, or of a run that trained one; its tokenizer must be the "
+        "policy's",
+        affects_result=False,
+    )
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A path must be given."""
+        if not self.path:
+            yield "path", "is empty but must name the folder of a kwise_mean_variance model"
 
 
 def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -171,6 +225,18 @@ class ForGroupsConfig:
             yield "prefix", "is the same for all groups: put {group} or {number} into it"
         if not self.prefix and isinstance(own, OnPolicyConfig):
             yield "prefix", "is empty: a policy that learns cannot know for whom it answers"
+
+
+@dataclass
+class HiddenContextConfig:
+    """How much of what held-out responses are worth is told by the responses, and how much by who
+    is asked, as reward_model=kwise_mean_variance sees it."""
+
+    name: str = option("hidden_context", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """The shares."""
+        return ("hidden_context",)
 
 
 @dataclass

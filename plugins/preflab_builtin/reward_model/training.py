@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -105,7 +106,7 @@ class KwiseTraining:
         metrics |= self.optimization.step(index)
         epochs_before, epochs_now = (n // len(self.examples) for n in (draws.start, draws.stop))
         if epochs_now > epochs_before and self.validation:
-            metrics["reward_model/validation_accuracy"] = self._validation_accuracy()
+            metrics |= self._validated()
         return metrics
 
     def _draws(self, index: int) -> range:
@@ -147,7 +148,7 @@ class KwiseTraining:
                 scores = values[start : start + len(example.responses)]
                 start += len(example.responses)
                 rewards = self.heads.rewards(scores, example.ranking)
-                losses.append(self._loss(rewards, example.ranking))
+                losses.append(self._loss(scores, example.ranking))
                 right, margin = self._correct(rewards, example)
                 right, margin = counts * right, counts * margin
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
@@ -160,10 +161,10 @@ class KwiseTraining:
             torch.autograd.backward(penalty)
         return Watched[float](*self.runtime.sum(sums).tolist())
 
-    def _loss(self, rewards: Sequence[torch.Tensor], ranking: Ranking) -> torch.Tensor:
-        """The mean over the heads that a ranking trains."""
-        losses = [ranking_loss(own, ranking, self.config, self.scale) for own in rewards]
-        return torch.stack(losses).mean()
+    def _loss(self, values: torch.Tensor, ranking: Ranking) -> torch.Tensor:
+        """The loss of a ranking, whose responses have these values, by the heads that it trains."""
+        own = partial(ranking_loss, ranking=ranking, config=self.config, scale=self.scale)
+        return self.heads.loss(values, ranking, own)
 
     def _correct(
         self, rewards: Sequence[torch.Tensor], example: Example
@@ -183,16 +184,21 @@ class KwiseTraining:
         """All completions of some rankings, one row each."""
         return rollout(rows, self.context.tokenizer, self.runtime.device)
 
-    def _validation_accuracy(self) -> float:
-        """Share of validation pairs in the right order."""
-        right, start = 0.0, 0
+    def _validated(self) -> dict[str, float]:
+        """Share of validation pairs in the right order, and the mean loss of the rankings."""
+        right, loss, start = 0.0, 0.0, 0
         scores = raw_scores(self.model, self._rollout(self.validation), self.runtime)
         for example in self.validation:
             end = start + len(example.responses)
             rewards = self.heads.rewards(scores[start:end], example.ranking)
             right += float(self._correct(rewards, example)[0])
+            loss += float(self._loss(scores[start:end], example.ranking))
             start = end
-        return right / sum(len(example.preferences) for example in self.validation)
+        pairs = sum(len(example.preferences) for example in self.validation)
+        return {
+            "reward_model/validation_accuracy": right / pairs,
+            "reward_model/validation_loss": loss / len(self.validation),
+        }
 
     def state_dict(self) -> State:
         """Weights and moments; the order follows from the step."""

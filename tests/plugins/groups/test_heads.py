@@ -19,7 +19,7 @@ from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.models import CausalHeadsModel
 from preflab_builtin.groups import preflight
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
-from preflab_builtin.groups.folder import inspect_groups
+from preflab_builtin.groups.folder import inspect_heads
 from preflab_builtin.groups.heads import distance
 from preflab_builtin.groups.preflight import kwise_groups
 from preflab_builtin.groups.scoring import groups_reward, pretrained_groups
@@ -237,7 +237,7 @@ def test_a_trained_folder_is_taken_under_another_welfare(tmp_path: Path) -> None
     context = FakeContext(tmp_path, DIVIDED)
     options: dict[str, Any] = {"welfare": Welfare.weights, "weights": {"few": 1.0}}
     config = PretrainedGroupsConfig(path=str(tmp_path / "model"), **options)
-    assert inspect_groups(config).content
+    assert inspect_heads(config).content
     assert not list(preflight.pretrained_groups(config, context))
     own = built(tmp_path, **options).score(answers())
     assert torch.equal(pretrained_groups(config, context).score(answers()), own)
