@@ -64,6 +64,12 @@ class KwiseGroupsConfig(AsKwise):
         "share the trunk alone",
         ge=0,
     )
+    head_rate: float = option(
+        10.0,
+        "learning rate of the heads as a multiple of the trunk's: heads of groups that want the "
+        "opposite are far apart",
+        gt=0,
+    )
     welfare: Welfare = option(
         Welfare.population,
         "how the groups' rewards become one: population (each group by its share of the rankings, "

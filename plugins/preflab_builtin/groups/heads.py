@@ -64,8 +64,8 @@ class GroupHeads:
 
     model: HeadsModel
 
-    def __init__(self, shrink: float, wanted: Sequence[str], key: str) -> None:
-        self._shrink, self._wanted, self._key = shrink, wanted, key
+    def __init__(self, shrink: float, rate: float, wanted: Sequence[str], key: str) -> None:
+        self._shrink, self.rate, self._wanted, self._key = shrink, rate, wanted, key
         self._penalty = 0.0
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:

@@ -62,6 +62,7 @@ class MeanVarianceHeads:
     """`preflab_builtin.reward_model.heads.Heads`: every ranking trains both numbers."""
 
     model: HeadsModel
+    rate = 1.0
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """The policy's model with two heads; every variance begins as 1."""
@@ -145,9 +146,8 @@ def both_heads(context: Context, folder: Path) -> HeadsModel:
     model = context.load_heads(folder)
     if model.names != MEAN_VARIANCE:
         raise UserError(
-            f"{folder} has the heads {', '.join(model.names)}, and no mean and variance: it was not "
-            "trained by reward_model=kwise_mean_variance. If its heads are of groups, choose "
-            "reward_model=pretrained_groups."
+            f"{folder} has the heads {', '.join(model.names)}, and no mean and variance. If its "
+            "heads are of groups, choose reward_model=pretrained_groups."
         )
     return model
 

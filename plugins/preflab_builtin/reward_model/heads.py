@@ -18,6 +18,9 @@ OneLoss = Callable[[torch.Tensor], torch.Tensor]
 class Heads(Protocol):
     """What `KwiseTraining` asks about the head, or the heads, of the network that it trains."""
 
+    rate: float
+    """Learning rate of the heads as a multiple of the rest's."""
+
     @property
     def model(self) -> ScalarModel | HeadsModel:
         """The network, once it is made."""
@@ -48,6 +51,7 @@ class OneHead:
     """`Heads` of a reward model for everybody."""
 
     model: ScalarModel
+    rate = 1.0
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """The policy's scalar model."""

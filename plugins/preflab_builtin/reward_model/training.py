@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -78,10 +79,22 @@ class KwiseTraining:
         self.total_steps = -(-self.draws // config.batch)
         freeze_below(self.model.module, config.trainable_layers, key)
         self.runtime.shard(self.model.module)
-        parameters = self.model.module.parameters()
-        self.optimization = Optimization(
-            config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
-        )
+        self.optimizations = self._optimizations()
+
+    def _optimizations(self) -> dict[str, Optimization]:
+        """That of the network; heads that learn faster than the rest have one of their own."""
+        config, module = self.config.optimizer, self.model.module
+        parts = {"reward_model": (config, list(module.parameters()))}
+        if self.heads.rate != 1:
+            own = list(module.get_submodule("score").parameters())
+            rest = [p for p in module.parameters() if all(p is not head for head in own)]
+            faster = replace(config, lr=self.heads.rate * config.lr)
+            parts = {"reward_model": (config, rest), "reward_model_heads": (faster, own)}
+        return {
+            name: Optimization(optimizer, parameters, self.total_steps, self.runtime, name)
+            for name, (optimizer, parameters) in parts.items()
+            if any(p.requires_grad for p in parameters)
+        }
 
     def step(self, index: int) -> Mapping[str, float]:
         """One optimizer step. loss/reward_model is the mean over prompts; accuracy and margin are
@@ -103,7 +116,10 @@ class KwiseTraining:
                 "reward_model/rating_std": self.scale.std,
             }
         metrics |= self.heads.metrics()
-        metrics |= self.optimization.step(index)
+        for optimization in self.optimizations.values():
+            optimization.norm()  # raises before any weight is changed
+        for optimization in self.optimizations.values():
+            metrics |= optimization.step(index)
         epochs_before, epochs_now = (n // len(self.examples) for n in (draws.start, draws.stop))
         if epochs_now > epochs_before and self.validation:
             metrics |= self._validated()
@@ -204,13 +220,14 @@ class KwiseTraining:
         """Weights and moments; the order follows from the step."""
         return {
             "model": self.model.module.state_dict(),
-            "optimizer": self.optimization.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizations.items()},
         }
 
     def load_state_dict(self, state: State) -> None:
         """Restore them."""
         self.model.module.load_state_dict(state["model"])
-        self.optimization.load_state_dict(state["optimizer"])
+        for name, optimization in self.optimizations.items():
+            optimization.load_state_dict(state["optimizers"][name])
 
     def save(self, folder: Path) -> None:
         """The network, with the offset that centres it (InstructGPT C.2: demonstrations have mean

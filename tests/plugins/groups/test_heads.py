@@ -45,7 +45,7 @@ DIVIDED = [*(said("many", 0, i) for i in range(6)), *(said("few", 1, i) for i in
 
 
 def config_of(shrink: float = 0.0, **values: Any) -> KwiseGroupsConfig:
-    names = {"welfare", "weights"}
+    names = {"welfare", "weights", "head_rate"}
     own = {name: value for name, value in values.items() if name in names}
     rest = {name: value for name, value in values.items() if name not in names}
     optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
@@ -155,6 +155,21 @@ def test_shrinking_has_its_gradient(tmp_path: Path) -> None:
     apart = model.weights.detach().double() - shares @ model.weights.detach().double()
     expected = 0.5 * (2 * apart - 2 * shares[:, None] * apart.sum(0))
     assert torch.allclose(found[1] - found[0], expected, atol=1e-5)
+
+
+def test_heads_learn_faster_than_the_trunk(tmp_path: Path) -> None:
+    # The first step of Adam moves a weight by the learning rate, whatever the size of its gradient.
+    moved = {}
+    for rate in (1.0, 10.0):
+        procedure = training(tmp_path, DIVIDED, head_rate=rate)
+        before = {n: w.clone() for n, w in procedure.model.module.state_dict().items()}
+        procedure.step(0)
+        after = procedure.model.module.state_dict()
+        moved[rate] = {n: (after[n] - w).abs().max() for n, w in before.items()}
+    for name, distance_moved in moved[1.0].items():
+        times = 10.0 if name == "score.weight" else 1.0
+        assert float(moved[10.0][name]) == pytest.approx(times * float(distance_moved), rel=1e-3)
+    assert float(moved[1.0]["score.weight"]) > 0
 
 
 def test_each_group_learns_what_it_wants_unless_it_is_shrunk(tmp_path: Path) -> None:
