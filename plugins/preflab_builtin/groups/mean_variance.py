@@ -103,16 +103,17 @@ class MeanVarianceReward:
         """One head, the mean: what value functions start from."""
         return self.model.weighted((1.0, 0.0))
 
-    def both(self, rollout: Rollout) -> torch.Tensor:
-        """Mean and log-variance of each response, [B, 2] float32."""
-        if not len(rollout):
-            return torch.zeros(0, 2, device=self.runtime.device)
-        scores = raw_scores(self.model, rollout, self.runtime)
-        return scores - scores.new_tensor(self.model.offsets)
-
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        return valued(self.both(rollout), self.quantile)
+        return valued(both(self, rollout), self.quantile)
+
+
+def both(reward: MeanVarianceReward, rollout: Rollout) -> torch.Tensor:
+    """Mean and log-variance of each response, [B, 2] float32."""
+    if not len(rollout):
+        return torch.zeros(0, 2, device=reward.runtime.device)
+    scores = raw_scores(reward.model, rollout, reward.runtime)
+    return scores - scores.new_tensor(reward.model.offsets)
 
 
 def mean_variance_training(config: MeanVarianceConfig, context: Context) -> KwiseTraining:
@@ -173,11 +174,11 @@ class HiddenContext:
         rows = [(r.prompt, text) for r in self.rankings for text in r.responses]
         prompts, texts = [prompt for prompt, _ in rows], [text for _, text in rows]
         rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.device)
-        both = self.reward.both(rollout).double()
+        values = both(self.reward, rollout).double()
         sizes = [len(ranking.responses) for ranking in self.rankings]
         return Evaluation(
             {
-                f"hidden_context/{name}": intervals.bounded_ratio(*explained(both, sizes, within))
+                f"hidden_context/{name}": intervals.bounded_ratio(*explained(values, sizes, within))
                 for name, within in (("explained", False), ("explained_within", True))
             }
         )

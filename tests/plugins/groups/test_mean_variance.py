@@ -24,6 +24,7 @@ from preflab_builtin.groups.config import (
 )
 from preflab_builtin.groups.mean_variance import (
     HiddenContext,
+    both,
     explained,
     mean_variance,
     mean_variance_training,
@@ -116,7 +117,7 @@ def rows(place: Path) -> Rollout:
 
 def test_what_divides_people_has_the_largest_variance(folder: Path) -> None:
     reward = mean_variance(config_of(), context(folder))
-    mean, log_variance = reward.both(rows(folder)).unbind(1)
+    mean, log_variance = both(reward, rows(folder)).unbind(1)
     assert int(log_variance.argmax()) == 0  # please
     assert float(mean[1]) > float(mean[2])
     wary = mean_variance(config_of(quantile=0.05), context(folder)).score(rows(folder))
