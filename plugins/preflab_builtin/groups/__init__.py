@@ -51,13 +51,6 @@ def preflab_components() -> list[Component]:
             preflight=f"{_ROOM}.mean_variance:preflight",
         ),
         Component(
-            "evaluator",
-            "hidden_context",
-            c.HiddenContextConfig,
-            build=f"{_ROOM}.mean_variance:HiddenContext",
-            needs=("reward_model", "rankings:test,validation"),
-        ),
-        Component(
             "algorithm",
             "for_groups",
             c.ForGroupsConfig,
@@ -67,6 +60,21 @@ def preflab_components() -> list[Component]:
             nested={"algorithm": "algorithm"},
             preflight=f"{_ROOM}.conditioned:preflight",
             checkpoint=keeps_none,
+        ),
+        *_evaluators(),
+    ]
+
+
+def _evaluators() -> list[Component]:
+    from preflab_builtin.groups import config as c
+
+    return [
+        Component(
+            "evaluator",
+            "hidden_context",
+            c.HiddenContextConfig,
+            build=f"{_ROOM}.mean_variance:HiddenContext",
+            needs=("reward_model", "rankings:test,validation"),
         ),
         Component(
             "evaluator",
