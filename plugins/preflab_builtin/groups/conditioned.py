@@ -97,6 +97,7 @@ class _Asking:
     def reward_model(self) -> RewardModel:
         return self._reward
 
+    # The run's own way of building a component, which hands it this context.
     def component(self, kind: str, config: Any) -> Any:
         return type(self._context).component(cast(Context, self), kind, config)
 
@@ -144,9 +145,9 @@ class ForGroupsTraining:
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """That of the algorithm: a prompt counts once for each group."""
-        shown = self.procedure
-        counts = shown.accounting(history) if isinstance(shown, Accountable) else {}
-        return {"groups": float(self.groups), **counts}
+        own = self.procedure
+        more = own.accounting(history) if isinstance(own, Accountable) else dict[str, float]()
+        return {"groups": float(self.groups), **more}
 
     def state_dict(self) -> State:
         """The state of the algorithm."""

@@ -46,7 +46,8 @@ def probit_loss(values: torch.Tensor, preferences: Sequence[tuple[int, int]]) ->
     better, worse = torch.as_tensor(list(preferences), device=values.device).unbind(1)
     mean, log_variance = values.unbind(1)
     spread = torch.logaddexp(log_variance[better], log_variance[worse]).mul(0.5).exp()
-    return -torch.special.log_ndtr((mean[better] - mean[worse]) / spread).mean()
+    likely: torch.Tensor = torch.special.log_ndtr((mean[better] - mean[worse]) / spread)
+    return -likely.mean()
 
 
 def valued(values: torch.Tensor, quantile: float | None) -> torch.Tensor:
@@ -193,7 +194,7 @@ def explained(
     the prompt's, not of all."""
     centre = values[:, 0].mean()
     squares, totals = [], []
-    for own in values.split(list(sizes)):
+    for own in torch.split(values, list(sizes)):
         mean, log_variance = own.unbind(1)
         gap = (mean - (mean.mean() if within else centre)).square().sum()
         squares.append(float(gap))
