@@ -65,13 +65,15 @@ NEEDS = (
 )
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
 split ("prompts:test"; "rankings:test,validation": of one of the two), the pool of K responses to
-each prompt (`preflab.pool`), a reward model, a policy of which scalar models can be made (reward
-models and value networks that are trained), a policy with pretrained weights (its own or from the
-pretraining stage), people who rank ("labeler:any": who can be asked about responses that nobody has
-shown them), rankings with a rating of each response ("ratings"), a world whose true utility is
-known, the policy in a role ("policy:ROLE" or "policy:ROLE/CHECKPOINT", which is refused before any
-work if no stage makes that role, or keeps no such checkpoint), the same without falling back to the
-policy of an earlier stage where this run leaves out the stage that makes it ("own_policy:ROLE")."""
+each prompt (`preflab.pool`), a reward model, one that is `preflab.interfaces.OfMembers`
+("reward_model:members": its config says so by a method ``of_members()``), a policy of which scalar
+models can be made (reward models and value networks that are trained), a policy with pretrained
+weights (its own or from the pretraining stage), people who rank ("labeler:any": who can be asked
+about responses that nobody has shown them), rankings with a rating of each response ("ratings"), a
+world whose true utility is known, the policy in a role ("policy:ROLE" or "policy:ROLE/CHECKPOINT",
+which is refused before any work if no stage makes that role, or keeps no such checkpoint), the same
+without falling back to the policy of an earlier stage where this run leaves out the stage that
+makes it ("own_policy:ROLE")."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from preflab.testing import AlgorithmContract, ResponderContract
+from typing import Any
+
+import torch
+
+from preflab.testing import AlgorithmContract, FakeContext, ResponderContract
+from preflab_builtin.groups.scoring import GroupRewards, WeightedReward
 
 
 class TestPPO(AlgorithmContract):
@@ -59,6 +64,18 @@ class TestKTO(AlgorithmContract):
 
 class TestBestOfN(ResponderContract):
     name = "best_of_n"
+
+
+class TestForGroups(AlgorithmContract):
+    name = "for_groups"
+    required = ("algorithm",)
+    overrides = ("algorithm.prefix='{group} is '",)
+
+    @classmethod
+    def arrange(cls, context: FakeContext) -> None:
+        heads: Any = context.policy("base")
+        model = heads.heads_model(torch.Generator().manual_seed(1), ["red", "blue"])
+        context._reward = WeightedReward(GroupRewards(model, [0.5, 0.5], context.runtime))
 
 
 class TestGuarded(ResponderContract):

@@ -83,6 +83,12 @@ class TestGroups(ComponentContract):
     name = "groups"
 
 
+class TestHiddenContext(ComponentContract):
+    # The reward model of the fixture has no variance.
+    kind = "evaluator"
+    name = "hidden_context"
+
+
 class TestGroupAgreement(ComponentContract):
     # No two people of the fixture's records rank the same responses.
     kind = "evaluator"

@@ -12,6 +12,7 @@ import torch
 from plugins.causal_lm.test_exports import folder_of
 from preflab.interfaces import HasHeads
 from preflab.testing import FakeContext, ProcedureContract, RewardModelContract
+from preflab_builtin.groups.heads import MEAN_VARIANCE
 from tiny_classifier import write_classifier
 
 
@@ -28,6 +29,24 @@ class TestPlackettLuce(ProcedureContract, RewardModelContract):
 class TestKwiseGroups(ProcedureContract, RewardModelContract):
     name = "kwise_groups"
     required = ("kwise",)
+
+
+class TestKwiseMeanVariance(ProcedureContract, RewardModelContract):
+    name = "kwise_mean_variance"
+    required = ("kwise",)
+
+
+class TestPretrainedMeanVariance(RewardModelContract):
+    name = "pretrained_mean_variance"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        policy = FakeContext(folder).policy("base")
+        assert isinstance(policy, HasHeads)
+        heads = policy.heads_model(torch.Generator().manual_seed(1), MEAN_VARIANCE)
+        heads.save(folder / "model")
+        return [f"reward_model.path={folder / 'model'}"]
 
 
 class TestPretrainedGroups(RewardModelContract):

@@ -15,8 +15,9 @@ GROUP, ENTROPY = f"{PLUGINS}/group/advantages.py", f"{PLUGINS}/entropy/term.py"
 PAIRS, PREFERENCE = f"{PLUGINS}/preference/loss.py", f"{PLUGINS}/preference/training.py"
 EXPERTS, ONLINE = (f"{PLUGINS}/{name}/training.py" for name in ("expert_iteration", "online_dpo"))
 COMBINED = f"{PLUGINS}/combined/scoring.py"
-WELFARE, HEADS, REPORTING, AGREEMENT = (
-    f"{PLUGINS}/groups/{module}.py" for module in ("welfare", "heads", "reporting", "agreement")
+WELFARE, HEADS, REPORTING, AGREEMENT, CONDITIONED, VARIANCE = (
+    f"{PLUGINS}/groups/{module}.py"
+    for module in ("welfare", "heads", "reporting", "agreement", "conditioned", "mean_variance")
 )
 SAMPLER, SAID = f"{PLUGINS}/on_policy/sampler.py", f"{TESTS}/on_policy/test_sampler.py"
 VLLM, VERSIONS = (

@@ -135,6 +135,17 @@ def _lacks_reward_model(run: Run, group: str) -> str:
     return f"needs a reward model, but reward_model=none. Allowed: {allowed}."
 
 
+def _lacks_members(run: Run, group: str) -> str:
+    lack, reward = _lacks_reward_model(run, group), run.choices["reward_model"]
+    if lack or getattr(reward.config, "of_members", bool)():
+        return lack
+    return (
+        "needs the rewards of several members, for example of groups of people, and "
+        f"reward_model={reward.name} gives one for all. Choose reward_model=kwise_groups, with any "
+        "welfare but worst, or a combination: reward_model=sum."
+    )
+
+
 def _lacks_samples(run: Run, group: str) -> str:
     if run.makes_stage("samples"):
         return ""
@@ -275,6 +286,7 @@ _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "scalar_model": _lacks_nothing,  # the preflight asks the policy's source, which reads its files
     "samples": _lacks_samples,
     "reward_model": _lacks_reward_model,
+    "reward_model:members": _lacks_members,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,
     "ratings": _lacks_ratings,

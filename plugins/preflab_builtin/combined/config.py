@@ -42,6 +42,10 @@ class CombinedConfig:
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def of_members(self) -> bool:
+        """The reward says what each member's is."""
+        return True
+
     def check(self) -> Iterator[tuple[str, str]]:
         """Weights and shapings are of members, and an ensemble has two."""
         least = 1 if self.combine is Combine.sum else 2

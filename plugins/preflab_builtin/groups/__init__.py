@@ -4,13 +4,14 @@ gets."""
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.components import keeps_none
 
 _ROOM = "preflab_builtin.groups"
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The reward model and the evaluators."""
+    """The reward models, the algorithm and the evaluators."""
     from preflab_builtin.groups import config as c
 
     return [
@@ -29,8 +30,51 @@ def preflab_components() -> list[Component]:
             "pretrained_groups",
             c.PretrainedGroupsConfig,
             build=f"{_ROOM}.scoring:pretrained_groups",
-            inspect=f"{_ROOM}.folder:inspect_groups",
+            inspect=f"{_ROOM}.folder:inspect_heads",
             preflight=f"{_ROOM}.preflight:pretrained_groups",
+        ),
+        Component(
+            "reward_model",
+            "kwise_mean_variance",
+            c.MeanVarianceConfig,
+            build=f"{_ROOM}.mean_variance:mean_variance",
+            procedure=f"{_ROOM}.mean_variance:mean_variance_training",
+            needs=c.MeanVarianceConfig.needs,
+            nested={"kwise": "reward_model"},
+        ),
+        Component(
+            "reward_model",
+            "pretrained_mean_variance",
+            c.PretrainedMeanVarianceConfig,
+            build=f"{_ROOM}.mean_variance:pretrained",
+            inspect=f"{_ROOM}.folder:inspect_heads",
+            preflight=f"{_ROOM}.mean_variance:preflight",
+        ),
+        Component(
+            "algorithm",
+            "for_groups",
+            c.ForGroupsConfig,
+            build=f"{_ROOM}.conditioned:for_groups",
+            procedure=f"{_ROOM}.conditioned:ForGroupsTraining",
+            needs=c.ForGroupsConfig.needs,
+            nested={"algorithm": "algorithm"},
+            preflight=f"{_ROOM}.conditioned:preflight",
+            checkpoint=keeps_none,
+        ),
+        *_evaluators(),
+    ]
+
+
+def _evaluators() -> list[Component]:
+    from preflab_builtin.groups import config as c
+
+    return [
+        Component(
+            "evaluator",
+            "hidden_context",
+            c.HiddenContextConfig,
+            build=f"{_ROOM}.mean_variance:HiddenContext",
+            needs=("reward_model", "rankings:test,validation"),
         ),
         Component(
             "evaluator",

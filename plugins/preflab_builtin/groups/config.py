@@ -9,6 +9,8 @@ from typing import Any
 
 from preflab import option
 from preflab.memory import Load
+from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.on_policy.config import OnPolicyConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 
 
@@ -22,31 +24,11 @@ class Welfare(StrEnum):
 
 
 @dataclass
-class KwiseGroupsConfig:
-    """A reward model with one trunk and a head for each group of labelers; each ranking trains the
-    head of its labeler's group, and one without a group all heads."""
+class AsKwise:
+    """A reward model that is trained as ``kwise`` is, with other heads."""
 
-    name: str = option("kwise_groups", "component")
+    name: str = option("", "component")
     kwise: Any = option(None, "the kwise reward model whose options the training has")
-    shrink: float = option(
-        0.01,
-        "added to the loss: this times the sum over groups of the squared distance of a group's "
-        "head to the pooled head (the mean of the heads, weighted by their rankings); 0: groups "
-        "share the trunk alone",
-        ge=0,
-    )
-    welfare: Welfare = option(
-        Welfare.population,
-        "how the groups' rewards become one: population (each group by its share of the rankings, "
-        "what one reward model for all does), equal, weights, or worst (the lowest of the groups' "
-        "rewards, each less its mean over the responses to the prompt)",
-    )
-    weights: dict[str, float] = option(
-        factory=dict,
-        doc="welfare=weights: weight of a group by its name, divided by their sum; a group that is "
-        "missing has 0",
-    )
-    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     def needs(self) -> Sequence[str]:
         """What the training needs."""
@@ -62,11 +44,52 @@ class KwiseGroupsConfig:
         return isinstance(self.kwise, KwiseConfig) and self.kwise.fine_tunes()
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The training is kwise, and weights are given where they are used."""
+        """The training is kwise."""
         if not isinstance(self.kwise, KwiseConfig):
             yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
         elif self.kwise.seed is not None:
             yield "kwise.seed", "is not read: set reward_model.seed"
+
+
+@dataclass
+class KwiseGroupsConfig(AsKwise):
+    """A reward model with one trunk and a head for each group of labelers; each ranking trains the
+    head of its labeler's group, and one without a group all heads."""
+
+    name: str = option("kwise_groups", "component")
+    shrink: float = option(
+        0.01,
+        "added to the loss: this times the sum over groups of the squared distance of a group's "
+        "head to the pooled head (the mean of the heads, weighted by their rankings); 0: groups "
+        "share the trunk alone",
+        ge=0,
+    )
+    head_rate: float = option(
+        10.0,
+        "learning rate of the heads as a multiple of the trunk's: heads of groups that want the "
+        "opposite are far apart",
+        gt=0,
+    )
+    welfare: Welfare = option(
+        Welfare.population,
+        "how the groups' rewards become one: population (each group by its share of the rankings, "
+        "what one reward model for all does), equal, weights, or worst (the lowest of the groups' "
+        "rewards, each less its mean over the responses to the prompt)",
+    )
+    weights: dict[str, float] = option(
+        factory=dict,
+        doc="welfare=weights: weight of a group by its name, divided by their sum; a group that is "
+        "missing has 0",
+    )
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def of_members(self) -> bool:
+        """Whether the reward says what each group's is."""
+        return self.welfare is not Welfare.worst
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The training is kwise, and weights are given where they are used."""
+        yield from super().check()
         yield from _wrong_weights(self.welfare, self.weights)
 
 
@@ -89,11 +112,58 @@ class PretrainedGroupsConfig:
         factory=dict, doc="welfare=weights: weight of a group by its name, as of kwise_groups"
     )
 
+    def of_members(self) -> bool:
+        """Whether the reward says what each group's is."""
+        return self.welfare is not Welfare.worst
+
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given, and weights where they are used."""
         if not self.path:
             yield "path", "is empty but must name the folder of a reward model with heads of groups"
         yield from _wrong_weights(self.welfare, self.weights)
+
+
+QUANTILE = (
+    "share of the people who value a response less than its reward says: 0.1 is wary of what "
+    "divides people; null: the mean"
+)
+
+
+@dataclass
+class MeanVarianceConfig(AsKwise):
+    """A reward model for people whose groups nobody knows (Siththaranjan et al. 2024, arXiv
+    2312.08358): of each response the mean and the variance of what it is worth to people."""
+
+    name: str = option("kwise_mean_variance", "component")
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The training has no options of another loss."""
+        yield from super().check()
+        if isinstance(self.kwise, KwiseConfig):
+            for name, only in (("loss", "pairs"), ("margin", 0.0), ("label_smoothing", 0.0)):
+                if getattr(self.kwise, name) != only:
+                    yield f"kwise.{name}", f"must be {only}: two numbers a response have a loss"
+
+
+@dataclass
+class PretrainedMeanVarianceConfig:
+    """A folder that reward_model=kwise_mean_variance wrote, used at any quantile."""
+
+    name: str = option("pretrained_mean_variance", "component")
+    path: str = option(
+        "",
+        "folder of the reward model, or of a run that trained one; its tokenizer must be the "
+        "policy's",
+        affects_result=False,
+    )
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A path must be given."""
+        if not self.path:
+            yield "path", "is empty but must name the folder of a kwise_mean_variance model"
 
 
 def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -112,6 +182,70 @@ def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[t
 
 
 @dataclass
+class ForGroupsConfig:
+    """One policy that is told whose preferences count: each prompt is asked for each group, with a
+    prefix in front, and a response is worth what that group's own reward says of it."""
+
+    name: str = option("for_groups", "component")
+    algorithm: Any = option(
+        None, "what learns it: an on-policy algorithm (ppo, grpo); or best_of_n, which trains none"
+    )
+    prefix: str = option(
+        "{number} : ",
+        "text in front of the prompt, which the policy reads and nobody who judges: {group} is the "
+        "group's name, {number} its place in alphabetical order; empty: none (best_of_n)",
+    )
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def needs(self) -> Sequence[str]:
+        """Rewards by group; the algorithm says what else."""
+        return ("reward_model", "reward_model:members")
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the algorithm."""
+        trained = isinstance(self.algorithm, OnPolicyConfig)
+        return self.algorithm.load(tokens, records) if trained else Load(0, 0, tokens, passes=0)
+
+    def offloaded(self) -> tuple[str, ...]:
+        """As the algorithm says."""
+        trained = isinstance(self.algorithm, OnPolicyConfig)
+        return self.algorithm.offloaded() if trained else ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The algorithm asks a reward model about its own samples, and a policy that learns is told
+        for whom."""
+        key, own = "algorithm", self.algorithm
+        if not isinstance(own, (OnPolicyConfig, BestOfNConfig)):
+            yield key, "must be on-policy or best_of_n (algorithm@algorithm.algorithm=ppo)"
+            return
+        if getattr(own, "seed", None) is not None:
+            yield f"{key}.seed", "is not read: set algorithm.seed"
+        if getattr(own, "continues", ""):
+            yield f"{key}.continues", "does not work inside for_groups: train anew"
+        try:
+            told = [self.prefix.format_map({"group": g, "number": g}) for g in ("1", "2")]
+        except (KeyError, ValueError, IndexError):
+            yield "prefix", f"is {self.prefix!r}, whose places may be {{group}} and {{number}} only"
+            return
+        if self.prefix and told[0] == told[1]:
+            yield "prefix", "is the same for all groups: put {group} or {number} into it"
+        if not self.prefix and isinstance(own, OnPolicyConfig):
+            yield "prefix", "is empty: a policy that learns cannot know for whom it answers"
+
+
+@dataclass
+class HiddenContextConfig:
+    """How much of what held-out responses are worth is told by the responses, and how much by who
+    is asked, as reward_model=kwise_mean_variance sees it."""
+
+    name: str = option("hidden_context", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """The shares."""
+        return ("hidden_context",)
+
+
+@dataclass
 class GroupsConfig:
     """What each group of simulated people gets: utility and win rate, worst group first, and how
     far groups agree."""
@@ -119,8 +253,8 @@ class GroupsConfig:
     name: str = option("groups", "component")
 
     def measured(self) -> tuple[str, ...]:
-        """Utility, win rate, agreement."""
-        return ("group_utility", "group_win_rate", "group_agreement")
+        """Utility, what is gained or paid, win rate, agreement."""
+        return ("group_utility", "group_gain", "group_win_rate", "group_agreement")
 
 
 @dataclass

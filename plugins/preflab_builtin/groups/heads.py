@@ -10,7 +10,10 @@ import torch
 from preflab.errors import UserError, nearest
 from preflab.interfaces import HasHeads, HeadsModel, Policy
 from preflab.records import Ranking
+from preflab_builtin.reward_model.heads import OneLoss
 
+MEAN_VARIANCE = ("mean", "log_variance")
+"""The two heads of reward_model=kwise_mean_variance, in a folder's ``id2label``."""
 NO_GROUPS = (
     "reward_model=kwise_groups has a head for each group of labelers, and the rankings name {0}. "
     "Give each ranking the group of its labeler (a column 'labeler_group' of a file; groups of "
@@ -48,25 +51,28 @@ def refuse_names(wanted: Iterable[str], names: Iterable[str], key: str) -> None:
             )
 
 
+def heads_of(policy: Policy, generator: torch.Generator, names: Sequence[str]) -> HeadsModel:
+    """A model of the policy with a head for each name; `UserError` if it has none."""
+    if not isinstance(policy, HasHeads):
+        raise UserError("This policy has no models with several heads. Choose reward_model=kwise.")
+    return policy.heads_model(generator, names)
+
+
 class GroupHeads:
     """`preflab_builtin.reward_model.heads.Heads`: a ranking trains the head of its labeler's group.
     One without a group, or of a group without training rankings (in validation), stands for all."""
 
     model: HeadsModel
 
-    def __init__(self, shrink: float, wanted: Sequence[str], key: str) -> None:
-        self._shrink, self._wanted, self._key = shrink, wanted, key
+    def __init__(self, shrink: float, rate: float, wanted: Sequence[str], key: str) -> None:
+        self._shrink, self.rate, self._wanted, self._key = shrink, rate, wanted, key
         self._penalty = 0.0
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """One head for each group with rankings, in alphabetical order."""
         counts = counted(rankings)
         refuse_names(self._wanted, counts, self._key)
-        if not isinstance(policy, HasHeads):
-            raise UserError(
-                "This policy has no models with several heads. Choose reward_model=kwise."
-            )
-        self.model = policy.heads_model(generator, list(counts))
+        self.model = heads_of(policy, generator, list(counts))
         total = sum(counts.values())
         self.model.shares = tuple(n / total for n in counts.values())
 
@@ -76,6 +82,10 @@ class GroupHeads:
         if ranking.group in names:
             return [values[:, names.index(ranking.group)]]
         return list(values.unbind(1))
+
+    def loss(self, values: torch.Tensor, ranking: Ranking, own: OneLoss) -> torch.Tensor:
+        """The mean over the heads that the ranking trains."""
+        return torch.stack([own(rewards) for rewards in self.rewards(values, ranking)]).mean()
 
     def penalty(self) -> torch.Tensor | None:
         """`distance`, times ``shrink``."""

@@ -8,8 +8,8 @@ from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
-from preflab_builtin.groups.folder import place
-from preflab_builtin.groups.heads import counted, refuse_names
+from preflab_builtin.groups.folder import located_at
+from preflab_builtin.groups.heads import MEAN_VARIANCE, counted, refuse_names
 from preflab_builtin.reward_model.preflight import refuse_long
 
 SHARDED = (
@@ -41,8 +41,14 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
 def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for a model that is broken, has no heads, another tokenizer, or fewer positions
     than a prompt and its response need; and for weights of groups that it does not have."""
-    check_finite(place(config))
-    model = context.load_heads(place(config))
+    folder = located_at(config.path)
+    check_finite(folder)
+    model = context.load_heads(folder)
+    if model.names == MEAN_VARIANCE:
+        raise UserError(
+            f"{folder} has a mean and a variance, and no groups: choose "
+            "reward_model=pretrained_mean_variance."
+        )
     refuse_names(config.weights, model.names, context.key_of(config))
     refuse_long(model.max_positions, context)
     if config.welfare is Welfare.worst:

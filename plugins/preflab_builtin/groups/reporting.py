@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.records import Prompt
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.groups.conditioned import AnswersGroups
 from preflab_builtin.groups.config import GroupsConfig
 from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers
 
@@ -31,43 +34,84 @@ def _people(context: Context) -> SimulatedLabelers:
 
 class Groups:
     """group_utility/NAME: mean over prompts and the group's people of what a response is worth to
-    them, without noise. With a baseline also group_win_rate/NAME, the share of the group that
-    prefers the response to the baseline's, ties counted half, worst group first;
-    group_win_rate/others: the mean of all groups but the worst one, which is what these get;
+    them, without noise. With a baseline also group_gain/NAME, the same less that of the baseline's
+    response: what the group gains, or pays; group_win_rate/NAME, the share of the group that
+    prefers the response to the baseline's, ties counted half. The worst group comes first; of what
+    answers groups (`AnswersGroups`) each group judges what is said to it.
+
+    group_utility/everybody and so on: mean over the people who label training data.
+    group_win_rate/others: the mean of all groups but the worst one, which is what these get.
     group_agreement/within and /between: P(two people of one group, or of two, prefer the same of
     the two responses | neither calls it a tie); group_agreement/divided: share of prompts with
     different responses on which the majorities of two groups differ."""
 
     def __init__(self, config: GroupsConfig, context: Context) -> None:
-        self.labeler = _people(context)
+        self.labeler, self.seed = _people(context), context.seed
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Ask every group about every response."""
-        rollout, units = subject.rollout, questions(subject.rollout)
-        utility = {
-            f"group_utility/{group}": [
-                self.labeler.mean_utility(group, prompt, text)
-                for prompt, text in zip(rollout.prompts, rollout.texts, strict=True)
-            ]
-            for group in self.labeler.groups
-        }
-        measures = {name: intervals.mean(column, units) for name, column in utility.items()}
+        prompts, units = subject.rollout.prompts, questions(subject.rollout)
+        said = self._said(subject)
+        utility = {group: self._utility(group, prompts, said[group]) for group in said}
+        measures, values = self._measured("group_utility", utility, units)
         if subject.baseline is None:
-            return Evaluation(worst_first(measures), utility)
-        pairs = list(zip(rollout.prompts, rollout.texts, subject.baseline.texts, strict=True))
-        wins = {
-            f"group_win_rate/{group}": [self.labeler.preference(*pair, group) for pair in pairs]
-            for group in self.labeler.groups
+            return Evaluation(measures, values)
+        other = subject.baseline.texts
+        gain = {
+            group: [a - b for a, b in zip(own, self._utility(group, prompts, other), strict=True)]
+            for group, own in utility.items()
         }
-        rates = worst_first(
-            {name: intervals.bounded_mean(column, units=units) for name, column in wins.items()}
+        wins = {
+            group: [
+                self.labeler.preference(*pair, group)
+                for pair in zip(prompts, said[group], other, strict=True)
+            ]
+            for group in said
+        }
+        for name, columns in (("group_gain", gain), ("group_win_rate", wins)):
+            more, by_prompt = self._measured(name, columns, units)
+            measures, values = measures | more, values | by_prompt
+        worst = next(iter(worst_first({g: intervals.mean(column) for g, column in wins.items()})))
+        rest = [column for group, column in wins.items() if group != worst]
+        measures["group_win_rate/others"] = intervals.bounded_mean(
+            [sum(row) / len(row) for row in zip(*rest, strict=True)], units=units
         )
-        others = [column for name, column in wins.items() if name != next(iter(rates))]
-        rates["group_win_rate/others"] = intervals.bounded_mean(
-            [sum(row) / len(row) for row in zip(*others, strict=True)], units=units
-        )
-        measures = worst_first(measures) | rates | self._agreement(pairs)
-        return Evaluation(measures, utility | wins)
+        pairs = list(zip(prompts, subject.rollout.texts, other, strict=True))
+        return Evaluation(measures | self._agreement(pairs), values)
+
+    def _said(self, subject: Subject) -> dict[str, Sequence[str]]:
+        """The responses that each group is to judge, with the noise of the evaluation's."""
+        said: dict[str, Sequence[str]] = {
+            group: subject.rollout.texts for group in self.labeler.groups
+        }
+        if isinstance(subject.responder, AnswersGroups):
+            seed = (self.seed, "evaluation", "responses")
+            for group in said.keys() & set(subject.responder.groups):
+                own = subject.responder.respond_for(group, subject.rollout.prompts, seed)
+                said[group] = own.texts
+        return said
+
+    def _utility(self, group: str, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
+        return [
+            self.labeler.mean_utility(group, prompt, text)
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
+
+    def _measured(
+        self, name: str, columns: Mapping[str, Sequence[float]], units: Sequence[str]
+    ) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+        """A measure of each group, worst first, then that of everybody; and the values by prompt.
+        columns: by group, a number for each prompt."""
+        people = Counter(person.group for person in self.labeler.people)
+        everybody = [
+            sum(n * columns[group][i] for group, n in people.items()) / people.total()
+            for i in range(len(units))
+        ]
+        values = {f"{name}/{group}": column for group, column in columns.items()}
+        mean = intervals.bounded_mean if name == "group_win_rate" else intervals.mean
+        found = {key: mean(column, units=units) for key, column in values.items()}
+        everyone = {f"{name}/everybody": mean(everybody, units=units)}
+        return worst_first(found) | everyone, values | {f"{name}/everybody": everybody}
 
     def _agreement(self, pairs: Sequence[Pair]) -> dict[str, Measure]:
         """A unit is a prompt."""

@@ -11,7 +11,7 @@ from preflab.interfaces import Context, HeadsModel, RewardModel, ScalarModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
-from preflab_builtin.groups.folder import place
+from preflab_builtin.groups.folder import located_at
 from preflab_builtin.groups.welfare import group_weights, weighted, worst
 from preflab_builtin.reward_model.scoring import raw_scores
 
@@ -97,7 +97,7 @@ def groups_reward(config: KwiseGroupsConfig, context: Context) -> RewardModel:
 
 def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> RewardModel:
     """The reward model in a folder."""
-    return _reward(config, context, place(config))
+    return _reward(config, context, located_at(config.path))
 
 
 def _reward(

@@ -15,7 +15,7 @@ from preflab_builtin.report.wording import NOTHING, short
 
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
-GROUPED = ("group_utility", "group_win_rate")
+GROUPED = ("group_utility", "group_gain", "group_win_rate")
 """Beginnings of measures that each group of people has."""
 SHARES = {"labeler_groups", "group_win_rate", "group_agreement", "ranked_agreement"}
 """Measures of this beginning are shown in percent."""

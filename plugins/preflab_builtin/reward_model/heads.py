@@ -3,7 +3,7 @@ another component chooses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -11,9 +11,15 @@ import torch
 from preflab.interfaces import HeadsModel, Policy, ScalarModel
 from preflab.records import Ranking
 
+OneLoss = Callable[[torch.Tensor], torch.Tensor]
+"""Rewards [K] of a ranking's responses -> its loss, a scalar."""
+
 
 class Heads(Protocol):
     """What `KwiseTraining` asks about the head, or the heads, of the network that it trains."""
+
+    rate: float
+    """Learning rate of the heads as a multiple of the rest's."""
 
     @property
     def model(self) -> ScalarModel | HeadsModel:
@@ -24,7 +30,12 @@ class Heads(Protocol):
 
     def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
         """The values [K] or [K, G] of a ranking's responses -> the rewards [K] of each head that
-        the ranking trains, one at least. Its loss is the mean of theirs."""
+        the ranking trains, one at least: by their mean it is judged which pairs are in the right
+        order."""
+
+    def loss(self, values: torch.Tensor, ranking: Ranking, own: OneLoss) -> torch.Tensor:
+        """The loss of a ranking, a scalar, from the values of its responses. own: of one reward for
+        each response, as the config chooses it."""
 
     def penalty(self) -> torch.Tensor | None:
         """What is added to the loss of a step, a scalar with a gradient; None: nothing."""
@@ -40,6 +51,7 @@ class OneHead:
     """`Heads` of a reward model for everybody."""
 
     model: ScalarModel
+    rate = 1.0
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """The policy's scalar model."""
@@ -48,6 +60,10 @@ class OneHead:
     def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
         """The values themselves."""
         return [values]
+
+    def loss(self, values: torch.Tensor, ranking: Ranking, own: OneLoss) -> torch.Tensor:
+        """That of the values."""
+        return own(values)
 
     def penalty(self) -> torch.Tensor | None:
         """Nothing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -77,10 +79,22 @@ class KwiseTraining:
         self.total_steps = -(-self.draws // config.batch)
         freeze_below(self.model.module, config.trainable_layers, key)
         self.runtime.shard(self.model.module)
-        parameters = self.model.module.parameters()
-        self.optimization = Optimization(
-            config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
-        )
+        self.optimizations = self._optimizations()
+
+    def _optimizations(self) -> dict[str, Optimization]:
+        """That of the network; heads that learn faster than the rest have one of their own."""
+        config, module = self.config.optimizer, self.model.module
+        parts = {"reward_model": (config, list(module.parameters()))}
+        if self.heads.rate != 1:
+            own = list(module.get_submodule("score").parameters())
+            rest = [p for p in module.parameters() if all(p is not head for head in own)]
+            faster = replace(config, lr=self.heads.rate * config.lr)
+            parts = {"reward_model": (config, rest), "reward_model_heads": (faster, own)}
+        return {
+            name: Optimization(optimizer, parameters, self.total_steps, self.runtime, name)
+            for name, (optimizer, parameters) in parts.items()
+            if any(p.requires_grad for p in parameters)
+        }
 
     def step(self, index: int) -> Mapping[str, float]:
         """One optimizer step. loss/reward_model is the mean over prompts; accuracy and margin are
@@ -102,10 +116,13 @@ class KwiseTraining:
                 "reward_model/rating_std": self.scale.std,
             }
         metrics |= self.heads.metrics()
-        metrics |= self.optimization.step(index)
+        for optimization in self.optimizations.values():
+            optimization.norm()  # raises before any weight is changed
+        for optimization in self.optimizations.values():
+            metrics |= optimization.step(index)
         epochs_before, epochs_now = (n // len(self.examples) for n in (draws.start, draws.stop))
         if epochs_now > epochs_before and self.validation:
-            metrics["reward_model/validation_accuracy"] = self._validation_accuracy()
+            metrics |= self._validated()
         return metrics
 
     def _draws(self, index: int) -> range:
@@ -147,7 +164,7 @@ class KwiseTraining:
                 scores = values[start : start + len(example.responses)]
                 start += len(example.responses)
                 rewards = self.heads.rewards(scores, example.ranking)
-                losses.append(self._loss(rewards, example.ranking))
+                losses.append(self._loss(scores, example.ranking))
                 right, margin = self._correct(rewards, example)
                 right, margin = counts * right, counts * margin
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
@@ -160,10 +177,10 @@ class KwiseTraining:
             torch.autograd.backward(penalty)
         return Watched[float](*self.runtime.sum(sums).tolist())
 
-    def _loss(self, rewards: Sequence[torch.Tensor], ranking: Ranking) -> torch.Tensor:
-        """The mean over the heads that a ranking trains."""
-        losses = [ranking_loss(own, ranking, self.config, self.scale) for own in rewards]
-        return torch.stack(losses).mean()
+    def _loss(self, values: torch.Tensor, ranking: Ranking) -> torch.Tensor:
+        """The loss of a ranking, whose responses have these values, by the heads that it trains."""
+        own = partial(ranking_loss, ranking=ranking, config=self.config, scale=self.scale)
+        return self.heads.loss(values, ranking, own)
 
     def _correct(
         self, rewards: Sequence[torch.Tensor], example: Example
@@ -183,28 +200,34 @@ class KwiseTraining:
         """All completions of some rankings, one row each."""
         return rollout(rows, self.context.tokenizer, self.runtime.device)
 
-    def _validation_accuracy(self) -> float:
-        """Share of validation pairs in the right order."""
-        right, start = 0.0, 0
+    def _validated(self) -> dict[str, float]:
+        """Share of validation pairs in the right order, and the mean loss of the rankings."""
+        right, loss, start = 0.0, 0.0, 0
         scores = raw_scores(self.model, self._rollout(self.validation), self.runtime)
         for example in self.validation:
             end = start + len(example.responses)
             rewards = self.heads.rewards(scores[start:end], example.ranking)
             right += float(self._correct(rewards, example)[0])
+            loss += float(self._loss(scores[start:end], example.ranking))
             start = end
-        return right / sum(len(example.preferences) for example in self.validation)
+        pairs = sum(len(example.preferences) for example in self.validation)
+        return {
+            "reward_model/validation_accuracy": right / pairs,
+            "reward_model/validation_loss": loss / len(self.validation),
+        }
 
     def state_dict(self) -> State:
         """Weights and moments; the order follows from the step."""
         return {
             "model": self.model.module.state_dict(),
-            "optimizer": self.optimization.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizations.items()},
         }
 
     def load_state_dict(self, state: State) -> None:
         """Restore them."""
         self.model.module.load_state_dict(state["model"])
-        self.optimization.load_state_dict(state["optimizer"])
+        for name, optimization in self.optimizations.items():
+            optimization.load_state_dict(state["optimizers"][name])
 
     def save(self, folder: Path) -> None:
         """The network, with the offset that centres it (InstructGPT C.2: demonstrations have mean

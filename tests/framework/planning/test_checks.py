@@ -75,6 +75,11 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
         ("ratings", (), "labeler=simulated ranks without rating: set labeler.ratings=true"),
         ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
         (
+            "reward_model:members",
+            ("reward_model=kwise",),
+            "needs the rewards of several members.*reward_model=kwise gives one for all",
+        ),
+        (
             "demonstrations",
             ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"),
             "needs demonstrations",

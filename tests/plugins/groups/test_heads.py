@@ -19,7 +19,7 @@ from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.models import CausalHeadsModel
 from preflab_builtin.groups import preflight
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
-from preflab_builtin.groups.folder import inspect_groups
+from preflab_builtin.groups.folder import inspect_heads
 from preflab_builtin.groups.heads import distance
 from preflab_builtin.groups.preflight import kwise_groups
 from preflab_builtin.groups.scoring import groups_reward, pretrained_groups
@@ -45,7 +45,7 @@ DIVIDED = [*(said("many", 0, i) for i in range(6)), *(said("few", 1, i) for i in
 
 
 def config_of(shrink: float = 0.0, **values: Any) -> KwiseGroupsConfig:
-    names = {"welfare", "weights"}
+    names = {"welfare", "weights", "head_rate"}
     own = {name: value for name, value in values.items() if name in names}
     rest = {name: value for name, value in values.items() if name not in names}
     optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
@@ -157,6 +157,21 @@ def test_shrinking_has_its_gradient(tmp_path: Path) -> None:
     assert torch.allclose(found[1] - found[0], expected, atol=1e-5)
 
 
+def test_heads_learn_faster_than_the_trunk(tmp_path: Path) -> None:
+    # The first step of Adam moves a weight by the learning rate, whatever the size of its gradient.
+    moved = {}
+    for rate in (1.0, 10.0):
+        procedure = training(tmp_path, DIVIDED, head_rate=rate)
+        before = {n: w.clone() for n, w in procedure.model.module.state_dict().items()}
+        procedure.step(0)
+        after = procedure.model.module.state_dict()
+        moved[rate] = {n: (after[n] - w).abs().max() for n, w in before.items()}
+    for name, distance_moved in moved[1.0].items():
+        times = 10.0 if name == "score.weight" else 1.0
+        assert float(moved[10.0][name]) == pytest.approx(times * float(distance_moved), rel=1e-3)
+    assert float(moved[1.0]["score.weight"]) > 0
+
+
 def test_each_group_learns_what_it_wants_unless_it_is_shrunk(tmp_path: Path) -> None:
     apart = {}
     prompt = Prompt("new", WORDS[4])  # the few said nothing about it
@@ -240,7 +255,7 @@ def test_a_trained_folder_is_taken_under_another_welfare(tmp_path: Path) -> None
     context = FakeContext(tmp_path, DIVIDED)
     options: dict[str, Any] = {"welfare": Welfare.weights, "weights": {"few": 1.0}}
     config = PretrainedGroupsConfig(path=str(tmp_path / "model"), **options)
-    assert inspect_groups(config).content
+    assert inspect_heads(config).content
     assert not list(preflight.pretrained_groups(config, context))
     own = built(tmp_path, **options).score(answers())
     assert torch.equal(pretrained_groups(config, context).score(answers()), own)

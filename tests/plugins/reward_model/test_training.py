@@ -123,6 +123,12 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
     assert rows[-1]["loss/reward_model"] < 0.5 * rows[0]["loss/reward_model"]
     assert rows[-1]["reward_model/accuracy"] == 1
     assert rows[-1]["reward_model/validation_accuracy"] == 1
+    scored = [
+        (raw_scores(procedure.model, procedure._rollout([one]), procedure.runtime), one.preferences)
+        for one in procedure.validation
+    ]
+    held_out = fmean(float(kwise_loss(scores, preferences)) for scores, preferences in scored)
+    assert rows[-1]["reward_model/validation_loss"] == pytest.approx(held_out, rel=1e-4)
     assert rows[-1]["reward_model/margin"] > 1
 
 

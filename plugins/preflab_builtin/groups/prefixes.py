@@ -1,0 +1,98 @@
+"""What a policy reads about whose preferences count: a text before the prompt, and how it is taken
+away again for those who judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from preflab.errors import UserError
+from preflab.records import Prompt, Rollout, Tokenizer
+from preflab_builtin.evaluation.suite import with_prefix
+
+ASKED_FOR, PREFIX = "asked for group", "prefix of group"
+"""Notes of a prompt that is asked for a group: the name of the group, and what the policy reads."""
+
+
+def prefixes(template: str, names: Sequence[str]) -> dict[str, str]:
+    """The prefix of each group. template: ``{group}`` stands for its name, ``{number}`` for its
+    place in alphabetical order, from 1; "" is no prefix.
+
+    >>> prefixes("{number} : ", ["nurses", "doctors"])
+    {'doctors': '1 : ', 'nurses': '2 : '}
+    """
+    return {name: filled(template, name, i) for i, name in enumerate(sorted(names), 1)}
+
+
+def filled(template: str, group: str, number: int) -> str:
+    """The prefix of one group; `KeyError`, `ValueError` or `IndexError` for other places in the
+    template."""
+    return template.format_map({"group": group, "number": number})
+
+
+def asked(prompt: Prompt, group: str, prefix: str) -> Prompt:
+    """The prompt with the prefix of a group in front, and a note of the group. In a conversation it
+    is in front of the first message. A prefix that is there already, since a person has typed it,
+    is not repeated."""
+    notes = {**prompt.notes, ASKED_FOR: group, PREFIX: prefix}
+    typed = bool(prefix) and first_text(prompt).startswith(prefix)
+    return replace(prompt if typed else with_prefix(prompt, prefix), notes=notes)
+
+
+def first_text(prompt: Prompt) -> str:
+    """The text, or that of the first message of a conversation."""
+    return prompt.messages[0].content if prompt.messages else prompt.text
+
+
+def group_of(prompt: Prompt) -> str:
+    """The group for which a prompt is asked."""
+    return str(prompt.notes[ASKED_FOR])
+
+
+def plain(prompt: Prompt) -> Prompt:
+    """The prompt as it was before `asked`."""
+    notes = {key: value for key, value in prompt.notes.items() if key not in (ASKED_FOR, PREFIX)}
+    prefix, messages = str(prompt.notes[PREFIX]), prompt.messages
+    if messages:
+        first = replace(messages[0], content=messages[0].content.removeprefix(prefix))
+        messages = (first, *messages[1:])
+    return replace(prompt, text=prompt.text.removeprefix(prefix), notes=notes, messages=messages)
+
+
+def after(tokenizer: Tokenizer, prompts: Sequence[Prompt], rollout: Rollout) -> Rollout:
+    """The same response tokens after other prompts."""
+    return Rollout.from_tokens(
+        tokenizer,
+        prompts,
+        [tokenizer.encode_prompt(prompt) for prompt in prompts],
+        [response for _, response in rollout.tokens()],
+        rollout.prompt_ids.device,
+        rollout.texts,
+    )
+
+
+def named(prompt: Prompt, known: Mapping[str, str]) -> str | None:
+    """The group whose prefix a person has typed in front of a prompt; None if there is none.
+    known: prefixes by group."""
+    text = first_text(prompt)
+    return next(
+        (name for name, prefix in known.items() if prefix and text.startswith(prefix)), None
+    )
+
+
+def check_words(tokenizer: Tokenizer, words: Mapping[str, str], key: str) -> None:
+    """`UserError` for a prefix that the model has no tokens for, or that two groups have. key: of
+    the option."""
+    for prefix in words.values():
+        read = tokenizer.decode(tokenizer.encode(prefix))
+        if read.split() != prefix.split():
+            raise UserError(
+                f"{key}: the model has no tokens for all of {prefix!r}. It reads: {read!r}. In a "
+                "closed vocabulary take words of it, for example '{number} : '."
+            )
+    told = [prefix for prefix in words.values() if prefix]
+    if any(one != other and other.startswith(one) for one in told for other in told):
+        raise UserError(
+            f"{key}: the prefix of one group is the beginning of another's: {', '.join(told)}. End "
+            "it with a sign that closes it, as '{number} : ' does."
+        )
