@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from preflab_people.server.answers import Refused
-from preflab_serve.service import Answering, Service
+from preflab_serve.answering import Answering
+from preflab_serve.service import Service
 
 
 @dataclass

@@ -13,7 +13,7 @@ from preflab_serve.metering import listening
 
 if TYPE_CHECKING:
     from preflab.records import Rollout
-    from preflab_serve.service import Answering
+    from preflab_serve.answering import Answering
 
 
 def at_once(answering: Answering, rows: Sequence[Growing], seed: tuple[int | str, ...]) -> None:

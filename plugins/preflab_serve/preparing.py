@@ -16,9 +16,9 @@ from preflab_people.server.answers import Refused
 from preflab_serve.growing import Growing
 
 if TYPE_CHECKING:
+    from preflab_serve.answering import Answering
     from preflab_serve.arms import Arm
     from preflab_serve.server.asked import Asked
-    from preflab_serve.service import Answering
 
 LOG = logging.getLogger("preflab_serve")
 MOST_CHARACTERS = 100

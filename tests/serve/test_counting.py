@@ -88,13 +88,14 @@ def test_tokens_of_what_is_not_shown_count(tmp_path: Path, action: Action, times
 
 
 def test_a_key_cannot_use_more_than_its_tokens_of_the_day() -> None:
-    """A request may need 3 * 25 tokens: two of them fit into 150, also if nothing is shown."""
+    """A request may need 3 * 25 tokens: two of them fit into 150, also if nothing is shown. The
+    last step of each response finds nothing."""
     arm = fake_arm(lambda prompt, seed: "x" * 100)
     checking = Checking(Never(Action.resample), "No.", 2)
     service = Service({"fake": arm}, Worker(gather=0), checking, Limits(tokens=150))
     body = {"model": "fake", "prompt": "hello", "max_tokens": 20}
     assert [one.status_code for one in asked(service, *[body] * 3)] == [200, 200, 429]
-    assert cast(Any, arm.engine).steps == 6 * 20
+    assert cast(Any, arm.engine).steps == 6 * (20 + 1)
 
 
 def test_all_samples_of_best_of_n_count(arms: Mapping[str, Arm], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -173,6 +174,81 @@ def test_a_guard_that_fails_refuses(how: str) -> None:
     found = ask(Checking(Broken(how), REFUSAL, 2, seconds=0.2))
     (choice,) = found["choices"]
     assert (choice["text"], choice["finish_reason"]) == (REFUSAL, "content_filter")
+
+
+class Hanging:
+    """A guard that hangs until it is let go, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.go, self.calls = threading.Event(), 0
+
+    def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
+        self.calls += 1
+        self.go.wait(10)
+        return [Verdict() for _ in prompts]
+
+
+def test_one_call_of_a_guard_that_hangs_is_left_behind_and_no_more() -> None:
+    """The first requests wait in vain and are refused; then nobody is let in, at once and with 503.
+    Once it goes on, all is as before."""
+    guard = Hanging()
+
+    async def work() -> None:
+        threads = threading.active_count()
+        async with server(Checking(guard, REFUSAL, 2, seconds=0.2)) as client:
+            body = {"model": "fake", "prompt": "hello", "seed": 1}
+
+            async def post() -> httpx.Response:
+                return await client.post("/v1/completions", json=body)
+
+            first = await asyncio.gather(*(post() for _ in range(20)))
+            assert {a.json()["choices"][0]["text"] for a in first} == {REFUSAL}
+            await asyncio.sleep(0.05)
+            later = await asyncio.gather(*(post() for _ in range(20)))
+            assert {(a.status_code, a.headers["retry-after"]) for a in later} == {(503, "5")}
+            said = (await client.post("/v1/moderations", json={"input": "a"})).status_code
+            assert (said, (await client.get("/health")).status_code) == (503, 503)
+            assert guard.calls == 1
+            assert threading.active_count() <= threads + 3  # guard, models, and none a request
+            guard.go.set()
+            while (await client.get("/health")).status_code == 503:
+                await asyncio.sleep(0.01)
+            assert guard.calls == 1  # the others of the first were not asked for in vain
+            assert (await post()).json()["choices"][0]["text"] == answer("hello", (1, "sample"))
+
+    asyncio.run(work())
+
+
+def test_a_guard_is_asked_for_few_texts_at_a_time() -> None:
+    """After each piece it ends if the time is over: of 100 texts 32, and again 32, are read."""
+    seen: list[int] = []
+
+    class Slow:
+        def check(self, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> list[Verdict]:
+            seen.append(len(prompts))
+            time.sleep(0.15)
+            return [Verdict() for _ in prompts]
+
+    checking = Checking(Slow(), REFUSAL, 2, seconds=0.2)
+    found = asyncio.run(checking.check([Prompt("", "a")] * 100, None))
+    time.sleep(0.3)
+    assert seen == [32, 32]
+    assert not any(verdict.shown for verdict in found)
+
+
+def test_texts_to_be_moderated_have_a_greatest_length() -> None:
+    async def work() -> list[httpx.Response]:
+        async with server(Checking(forbidding(), REFUSAL, 2)) as client:
+            bodies = ({"input": "a" * 50_000}, {"input": ["a", "a" * 50_001]})
+            return [await client.post("/v1/moderations", json=body) for body in bodies]
+
+    short, long = asyncio.run(work())
+    assert (short.status_code, long.status_code) == (200, 400)
+    error = long.json()["error"]
+    assert (error["param"], "50001 characters is longer than 50000" in error["message"]) == (
+        "input",
+        True,
+    )
 
 
 def test_a_prompt_is_refused_before_anything_is_sampled() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import signal
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ def serve(words: list[str]) -> int:
     if options.log_text and not options.log:
         raise UserError("--log-text needs a log: --log FOLDER")
     _serve(options)
+    atexit.register(gc.freeze)  # a search for garbage would keep the process for a second
     return 128 + signal.SIGINT
 
 

@@ -17,6 +17,7 @@ from preflab.version import __version__
 from preflab_people.server.answers import JSON, Refused
 from preflab_people.server.requests import parse
 from preflab_serve.account import Account
+from preflab_serve.answering import Answering
 from preflab_serve.arms import facts
 from preflab_serve.growing import Growing
 from preflab_serve.scoring import scored
@@ -26,7 +27,7 @@ from preflab_serve.server.access import WHO
 from preflab_serve.server.asked import Asked
 from preflab_serve.server.fields import Row
 from preflab_serve.server.shapes import Form, Object
-from preflab_serve.service import Answering, Service
+from preflab_serve.service import Service
 
 LOG = logging.getLogger("preflab_serve")
 DONE = b"data: [DONE]\n\n"
