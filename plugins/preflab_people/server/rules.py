@@ -112,7 +112,7 @@ def host_name(host: str) -> str:
         return ""
     try:
         name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
-        return str(ipaddress.IPv6Address(name)) if ":" in name else name
+        return str(ipaddress.IPv6Address(name)) if host.startswith("[") else name
     except ValueError:
         return ""
 
