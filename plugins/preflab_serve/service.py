@@ -168,7 +168,8 @@ class Service:
             return
         self.sample(answering, rows, draw)
         await answering.whole()
-        verdicts = await checking.check([row.prompt for row in rows], [row.text for row in rows])
+        check = checking.check if answering.asked.chat else checking.check_continued
+        verdicts = await check([row.prompt for row in rows], [row.text for row in rows])
         answering.note("response", verdicts)
         for row, verdict in zip(rows, verdicts, strict=True):
             row.again = not verdict.shown and verdict.action is Action.resample

@@ -176,6 +176,37 @@ def test_a_guard_that_fails_refuses(how: str) -> None:
     assert (choice["text"], choice["finish_reason"]) == (REFUSAL, "content_filter")
 
 
+def test_a_text_that_a_client_cuts_and_lets_go_on_is_read_as_one() -> None:
+    """Cut at every character: what was shown before is the prompt, and the rest is the response.
+    A word that stands in the prompt already is its client's, but opens nothing; a turn of a
+    conversation begins anew."""
+    whole = "Well, you idiot!"
+
+    def rest(prompt: str, seed: tuple[int | str, ...]) -> str:
+        return whole.removeprefix(prompt) if whole.startswith(prompt) else "iot"
+
+    async def work() -> tuple[list[str], list[str]]:
+        worker = Worker(gather=0)
+        checking = Checking(forbidding(checks=Part.response), REFUSAL, 0)
+        app = create_app(
+            Service({"fake": fake_arm(rest)}, worker, checking), Access(allowed_hosts(()))
+        )
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            cuts = [whole[:i] for i in range(1, whole.index("!"))]
+            said = ["idiot is a word, you id", "idiot , she said , and went"]
+            body = {"model": "fake", "prompt": [*cuts, *said]}
+            found = texts((await client.post("/v1/completions", json=body)).content)
+            turns = {"model": "fake", "messages": [{"role": "user", "content": "you id"}]}
+            chat = texts((await client.post("/v1/chat/completions", json=turns)).content)
+        worker.close()
+        return found, chat
+
+    found, chat = asyncio.run(work())
+    assert found[:-1] == [REFUSAL] * 15
+    assert (found[-1], chat) == ("iot", ["iot"])
+
+
 class Hanging:
     """A guard that hangs until it is let go, and counts its calls."""
 

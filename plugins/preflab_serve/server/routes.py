@@ -232,13 +232,14 @@ def shown_logprobs(answering: Answering) -> list[Object | None]:
         for row in answering.rows
     ]
     values = scored(arm.policy, arm.runtime, rows, asked.logprobs, answering.compute)
-    if asked.chat:
-        pairs = zip(answering.rows, values, strict=True)
-        return [shapes.chat_logprobs(row, one, asked.logprobs) for row, one in pairs]
-    return [
-        shapes.completion_logprobs(row, one, asked.echo, asked.logprobs)
-        for row, one in zip(answering.rows, values, strict=True)
-    ]
+    found: list[Object | None] = []
+    for row, one in zip(answering.rows, values, strict=True):
+        answering.compute(0)  # with many long rows somebody may hang up here
+        if asked.chat:
+            found.append(shapes.chat_logprobs(row, one, asked.logprobs))
+        else:
+            found.append(shapes.completion_logprobs(row, one, asked.echo, asked.logprobs))
+    return found
 
 
 def _pieces(answering: Answering, logprobs: Sequence[Object | None]) -> list[bytes]:

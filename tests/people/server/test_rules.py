@@ -157,7 +157,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         await asyncio.sleep(0.01)
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    with pytest.raises(Refused, match="The body took more than 0.1 s") as refused:
+    with pytest.raises(Refused, match="The body took more than") as refused:
         asyncio.run(rules.read_body(slowly, 10_000))
     assert refused.value.status == 408
 
