@@ -134,16 +134,20 @@ def _most(arm: Arm, asked: Asked, length: int, where: str) -> int:
     if not length:
         raise wrong(f"{where}It has no tokens: there is nothing to answer.")
     own, limit = arm.engine.sampling.max_tokens, arm.positions
-    most = own if asked.max_tokens is None else asked.max_tokens
+    most = own if asked.max_tokens is None or arm.own_way else asked.max_tokens
     room = most if limit is None else limit - length
     if room < (asked.max_tokens != 0):
         raise wrong(
             f"{where}Its {length} tokens leave no room for a response in the {limit} positions of "
             "the model."
         )
-    if arm.own_way:
-        return own
-    if asked.max_tokens is not None and most > room:
+    if arm.own_way and most > room:
+        raise wrong(
+            f"{where}Its {length} tokens and the {own} that {arm.name} answers with are more than "
+            f"the {limit} positions of the model."
+        )
+    streams = isinstance(arm.engine, StreamsRows)
+    if most > room and (asked.max_tokens is not None or not streams):
         raise wrong(
             f"{where}Its {length} tokens and max_tokens={most} are more than the {limit} positions "
             f"of the model: max_tokens can be {room} at most."

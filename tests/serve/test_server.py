@@ -147,6 +147,7 @@ def test_arms_are_listed(client: httpx.Client) -> None:
         ({"prompt": "xylophone"}, None, "cannot read all of this"),
         ({"model": "bon", "max_tokens": 2}, None, "answers with up to"),
         ({"model": "bon", "prompt": [5, 6]}, None, "as texts only"),
+        ({"model": "bon", "prompt": "hello " * 505}, None, "answers with are more than the 512"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "goes with 'stream'"),
         ({"seed": 1.5}, "seed", "whole number"),
     ],

@@ -127,7 +127,7 @@ def _parser() -> Parser:
     one("--keep-days", type=count, default=90, metavar="N", help="of the log (default: 90)")
     one("--log-text", action="store_true", help="keep prompts and responses in the log too")
     one("--requests-per-minute", type=count, default=0, metavar="N", help="of a key")
-    one("--tokens-per-day", type=count, default=0, metavar="N", help="of a key, prompts included")
+    one("--tokens-per-day", type=count, default=0, metavar="N", help="computed for a key")
     one(
         "--rows",
         type=count,
