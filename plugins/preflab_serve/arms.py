@@ -36,8 +36,11 @@ class Arm:
 
     @property
     def responder(self) -> Responder:
-        """What answers: a policy, or what the run's algorithm makes of one (best-of-n)."""
-        return self.run.opened.responder(self.role)
+        """What answers: a policy, or what the run's algorithm makes of one (best-of-n). What its
+        policy computes is metered."""
+        responder = self.run.opened.responder(self.role)
+        metered(responder.policy)
+        return responder
 
     @property
     def own_way(self) -> bool:
@@ -65,10 +68,10 @@ class Arm:
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy that is sampled from: what it computes is metered."""
+        """The policy that is sampled from."""
         policy = self.responder.policy
         policy.module.requires_grad_(False)
-        return metered(policy)
+        return policy
 
     @cached_property
     def engine(self) -> RolloutEngine:

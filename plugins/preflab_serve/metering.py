@@ -29,12 +29,12 @@ def listening(told: Told) -> Iterator[None]:
         _LISTENS.reset(before)
 
 
-def metered(policy: Policy) -> Policy:
-    """The same policy, whose calls tell those who listen how many tokens they read: of decoding
+def metered(policy: Policy) -> None:
+    """From now on the policy's calls tell those who listen how many tokens they read: of decoding
     step by step (``prefill``, ``extend``), and of engines that call the module itself."""
     made: Any = policy
-    if hasattr(made.prefill, "metered"):  # it answers in two roles
-        return policy
+    if hasattr(made.prefill, "metered"):
+        return
     prefill, extend = made.prefill, made.extend
 
     def told_prefill(ids: Any, mask: Any) -> Any:
@@ -52,7 +52,6 @@ def metered(policy: Policy) -> Policy:
     setattr(told_prefill, "metered", True)  # noqa: B010
     made.prefill, made.extend = told_prefill, told_extend
     made.module.register_forward_pre_hook(before_forward, with_kwargs=True)
-    return policy
 
 
 def _tell(tokens: int) -> None:

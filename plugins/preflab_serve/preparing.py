@@ -37,7 +37,7 @@ def prepare(answering: Answering, resamples: int) -> None:
     may want for each one. Raises Refused."""
     arm, asked = answering.arm, answering.asked
     try:
-        draws = arm.draws if arm.policy is not None else 1
+        draws = arm.draws
     except Exception:
         LOG.exception("the model %s cannot be loaded", arm.name)
         sentence = f"The model '{arm.name}' cannot be loaded; the server's log says why."

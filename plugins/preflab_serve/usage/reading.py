@@ -51,7 +51,10 @@ def read(folder: Path, since: float = 0.0) -> tuple[list[Request], int]:
 
 def _requests(path: Path) -> Iterator[Request | None]:
     """The requests of a file; None: a damaged line."""
-    lines = path.read_text(encoding="utf8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf8", errors="replace").split("\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     for line in lines[:-1]:
         try:
             row = json.loads(line)
