@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,43 @@ def test_tokens_that_are_scored_count(arms: Mapping[str, Arm], tmp_path: Path) -
 
 
 # --- clients that hang up ---
+
+
+def test_a_client_that_hangs_up_stops_its_responses() -> None:
+    """It leaves after the first of 190 bytes: at most a few more are decoded."""
+
+    async def work() -> int:
+        worker = Worker(gather=0)
+        arm = fake_arm(lambda prompt, seed: "x" * 190)
+        engine = cast(Any, arm.engine)
+        plain = engine.stream_rows
+
+        def slow(*given: Any) -> Any:
+            rows = plain(*given)
+            once = rows.step
+
+            def late() -> Any:
+                time.sleep(0.02)
+                return once()
+
+            rows.step = late
+            return rows
+
+        engine.stream_rows = slow
+        service = Service({"fake": arm}, worker)
+        asked = completion({"model": "fake", "prompt": "hello"})
+        answering = await service.begin(asked)
+        service.sample(answering, answering.rows, ())
+        await answering.change()
+        answering.leave()
+        for _ in range(100):
+            if not worker.load:
+                break
+            await asyncio.sleep(0.02)
+        worker.close()
+        return len(answering.rows[0].ids)
+
+    assert asyncio.run(work()) < 50
 
 
 def test_a_client_that_hangs_up_stops_best_of_n(

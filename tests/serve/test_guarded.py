@@ -26,7 +26,6 @@ from preflab_serve.opening import open_guard
 from preflab_serve.server import shapes
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
-from preflab_serve.server.asked import completion
 from preflab_serve.service import Service
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
@@ -372,40 +371,3 @@ def test_the_log_of_use_holds_no_text_and_limits_hold(tmp_path: Path) -> None:
     assert rows[0]["user"] == log.pseudonym("somebody")
     assert rows[0]["tokens"] == 0  # nothing was sampled
     assert rows[1]["prompt_tokens"] == len("hello")
-
-
-def test_a_client_that_hangs_up_stops_its_responses() -> None:
-    """It leaves after the first of 190 bytes: at most a few more are decoded."""
-
-    async def work() -> int:
-        worker = Worker(gather=0)
-        arm = fake_arm(lambda prompt, seed: "x" * 190)
-        engine = cast(Any, arm.engine)
-        plain = engine.stream_rows
-
-        def slow(*given: Any) -> Any:
-            rows = plain(*given)
-            once = rows.step
-
-            def late() -> Any:
-                time.sleep(0.02)
-                return once()
-
-            rows.step = late
-            return rows
-
-        engine.stream_rows = slow
-        service = Service({"fake": arm}, worker)
-        asked = completion({"model": "fake", "prompt": "hello"})
-        answering = await service.begin(asked)
-        service.sample(answering, answering.rows, ())
-        await answering.change()
-        answering.leave()
-        for _ in range(100):
-            if not worker.load:
-                break
-            await asyncio.sleep(0.02)
-        worker.close()
-        return len(answering.rows[0].ids)
-
-    assert asyncio.run(work()) < 50

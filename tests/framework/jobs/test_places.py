@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from preflab import UserError
-from preflab.composing.compose import CommandLine, parse
+from preflab.composing.compose import parse
 from preflab.jobs.places import Places, check_places, places
-from preflab.jobs.search_file import facts_of
 from preflab.planning.reading import check_jobs
 from preflab.storage.run_folder import running
 
@@ -164,36 +163,3 @@ def test_a_name_that_another_run_has_is_refused() -> None:
 def test_a_name_is_that_of_a_folder(name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name of a run"):
         check_jobs(parse([*BASE, f"name='{name}'"]))
-
-
-def test_a_folder_of_another_search_is_refused() -> None:
-    """Its trials would be overwritten by a search with another objective, other values to try, or
-    by a grid. The same search goes on."""
-
-    def line(objective: str = "document_loss/all", lr: str = "interval(1e-4,1e-1)") -> CommandLine:
-        stages = ("sft=none", "algorithm=none", "reward_model=none", "policy=tiny", "samples=none")
-        lacking = ("reward", "reward_accuracy")
-        return parse(
-            [
-                *("-m", "hydra.sweep.dir=mine", *stages, "comparisons=none"),
-                *(f"evaluation.evaluators.{name}=null" for name in lacking),
-                f"pretrain.optimizer.lr={lr}",
-                f"study.search={{objective:{objective},sampler:random,trials:4,more:false}}",
-            ]
-        )
-
-    given = line()
-    assert given.search is not None
-    Path("mine").mkdir()
-    Path("mine/search.json").write_text(json.dumps({**facts_of(given.search), "trials": []}))
-    check_places(given, check_jobs(given))
-    for other, words in (
-        (line(objective="gold/gold"), r"holds another search \(objective 'document_loss/all'\)"),
-        (line(lr="interval(1e-4,1)"), r"holds another search \(other values to try\)"),
-    ):
-        with pytest.raises(UserError, match=f"mine {words}.*give another folder"):
-            check_places(other, check_jobs(other))
-    with pytest.raises(UserError, match="holds a search, and this command has none"):
-        _check("-m", "hydra.sweep.dir=mine", "seed=1,2")
-    assert Path("mine").is_dir()
-    assert os.listdir("mine") == ["search.json"]
