@@ -122,12 +122,12 @@ def test_transformers_serve_answers_from_the_folder_of_a_model(
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as other:
                 wait_for(other)
-                words = "what is the color of gus ?"
-                turns = [{"role": "user", "content": words}]
+                turn = "what is the color of gus ?"
+                turns = [{"role": "user", "content": turn}]
                 most = arms["bon:base"].engine.sampling.max_tokens
                 for path, said, form, line in (
                     ("/v1/completions", {"prompt": PROMPT}, "text", PROMPT),
-                    ("/v1/chat/completions", {"messages": turns, "stream": False}, "chat", words),
+                    ("/v1/chat/completions", {"messages": turns, "stream": False}, "chat", turn),
                 ):
                     body = {**said, "temperature": 0, "max_tokens": most}
                     theirs = other.post(path, json=body | {"model": str(model)}).json()
