@@ -6,13 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from preflab_serve.service import Answering, Service
+from preflab_people.server.answers import Refused
+from preflab_serve.answering import Answering
+from preflab_serve.service import Service
 
 
 @dataclass
 class Account:
     """One request of a key to an address. It is closed once, with the status that it ended with
-    (499: the client hung up)."""
+    (499: the client hung up); then nobody waits for it any more."""
 
     service: Service
     key: str
@@ -22,20 +24,30 @@ class Account:
     closed: bool = False
     began: float = field(default_factory=time.monotonic)
 
+    def begin(self) -> None:
+        """Count the request. Raises Refused if it is one too many of its key, and as long as
+        requests cannot be noted."""
+        self.service.limits.count(self.key)
+        if self.service.log is not None and not self.service.log.pay():
+            sentence = "The log of use cannot be written: until it can, nothing is answered."
+            raise Refused(503, "log", sentence, wait=60)
+
     def reserve(self) -> None:
         """Set apart the tokens that it may need. Raises Refused if its key has no more."""
         assert self.answering is not None
-        tokens = self.answering.prompt_tokens + sum(row.most for row in self.answering.rows)
-        self.service.limits.reserve(self.key, tokens)
-        self.reserved = tokens
+        self.service.limits.reserve(self.key, self.answering.needed)
+        self.reserved = self.answering.needed
 
     def close(self, status: int) -> None:
         """Note how it ended."""
         if self.closed:
             return
         self.closed = True
-        used = 0 if self.answering is None else self.answering.prompt_tokens + self.answering.tokens
-        self.service.limits.settle(self.key, self.reserved, used if self.reserved else 0)
+        used = 0
+        if self.answering is not None:
+            used = self.answering.computed
+            self.service.leave(self.answering)
+        self.service.limits.settle(self.key, self.reserved, used)
         if self.service.log is not None:
             self.service.log.write(self._entry(status))
 
@@ -56,6 +68,7 @@ class Account:
             "responses": len(answering.rows),
             "prompt_tokens": answering.prompt_tokens,
             "tokens": answering.tokens,
+            "computed": answering.computed,
             "against": [
                 {
                     "stage": stage,

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
 from preflab.storage.run_folder import read_manifest
+from preflab_serve.metering import metered
 from preflab_serve.opening import AnsweringRun, open_run
 
 if TYPE_CHECKING:
@@ -23,18 +25,22 @@ NEWEST = "result"
 
 @dataclass(frozen=True)
 class Arm:
-    """A run in a role. name: of the model, for clients; created: seconds since 1970. What it
-    answers with is loaded when it is first asked for."""
+    """A run in a role. name: of the model, for clients; created: seconds since 1970; main: whether
+    it has the name of the run. What it answers with is loaded when it is first asked for."""
 
     name: str
     run: AnsweringRun
     role: str
     created: int
+    main: bool
 
     @property
     def responder(self) -> Responder:
-        """What answers: a policy, or what the run's algorithm makes of one (best-of-n)."""
-        return self.run.opened.responder(self.role)
+        """What answers: a policy, or what the run's algorithm makes of one (best-of-n). What its
+        policy computes is metered."""
+        responder = self.run.opened.responder(self.role)
+        metered(responder.policy)
+        return responder
 
     @property
     def own_way(self) -> bool:
@@ -49,13 +55,25 @@ class Arm:
         return self.own_way and algorithm.name == "guarded"
 
     @property
+    def draws(self) -> int:
+        """Responses that are sampled for each one that is shown, at most, as far as what answers
+        says so."""
+        from preflab.interfaces import BestOf
+        from preflab_builtin.guard.responder import Guarded
+
+        responder = self.responder
+        if isinstance(responder, Guarded):
+            return 1 + responder.resamples
+        return responder.n if isinstance(responder, BestOf) else 1
+
+    @cached_property
     def policy(self) -> Policy:
         """The policy that is sampled from."""
         policy = self.responder.policy
         policy.module.requires_grad_(False)
         return policy
 
-    @property
+    @cached_property
     def engine(self) -> RolloutEngine:
         """The run's own."""
         return self.run.opened.context.rollout()
@@ -86,16 +104,19 @@ def open_arms(words: Sequence[str]) -> dict[str, Arm]:
         run = open_run(folder)
         manifest = read_manifest(run.folder)
         name = given or (manifest.get("name") if manifest else "") or run.title
-        if name in arms:
-            raise UserError(
-                f"Two runs would answer to the name '{name}': give this one another, "
-                f"{name}-2={folder}."
-            )
         created = int((run.folder / "manifest.json").stat().st_mtime)
         roles = run.roles()
         newest = [role for role in roles if "/" not in role][-1]
-        arms[name] = Arm(name, run, newest, created)
-        arms |= {f"{name}:{role}": Arm(f"{name}:{role}", run, role, created) for role in roles}
+        own = {name: newest} | {f"{name}:{role}": role for role in roles}
+        if taken := [other for other in own if other in arms]:
+            raise UserError(
+                f"Two models would answer to the name '{taken[0]}', of {run.folder} and of "
+                f"{arms[taken[0]].run.folder}: give this run another, "
+                f"{name.replace(':', '-')}-2={folder}."
+            )
+        arms |= {
+            other: Arm(other, run, role, created, main=other == name) for other, role in own.items()
+        }
     return arms
 
 

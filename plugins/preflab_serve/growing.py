@@ -33,6 +33,8 @@ class Growing:
     """Its text and why it ended, in one: another thread reads them together."""
     again: bool = False
     """Whether a guard wants another response in its place."""
+    computed: int = 0
+    """Tokens that the model read or gave for it, also of responses that nobody was shown."""
 
     @property
     def text(self) -> str:

@@ -5,42 +5,141 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import queue
+import re
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from preflab.records import Prompt
 from preflab_builtin.guard.chain import Chain
-from preflab_builtin.guard.verdicts import Guard, Verdict, failed
+from preflab_builtin.guard.verdicts import Guard, Verdict, failed, strictest
 from preflab_people.server.answers import Refused
 
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
 """That a guard may take for one request, its turn in the queue included."""
+PIECE = 32
+"""Texts that a guard is given at a time: it ends after each piece if nobody waits any more."""
+MOST_WAITING = 256
+"""Requests that wait for a guard."""
+TAIL = 200
+"""Characters at the end of a prompt that are read together with what goes on from there."""
 UNNAMED = "unnamed"
 """Category of what is blocked by a guard that names none: moderations and logs go by categories."""
+Responses = Sequence[str] | None
+Found = list[Verdict] | None
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A request for verdicts. until: time.monotonic() at which nobody waits for them any more; say:
+    called with the verdicts, or with None if the guard failed."""
+
+    guard: Guard
+    prompts: Sequence[Prompt]
+    responses: Responses
+    until: float
+    say: Callable[[Found], None]
+
+
+class Asker:
+    """The one thread that asks guards, one request after the other. It does not keep the process
+    alive. seconds: that a guard may take for a piece; then it is stuck, and until it says something
+    nobody else is let in, so that no more than one of its calls is ever left behind."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._turns: queue.Queue[_Turn] = queue.Queue(MOST_WAITING)
+        self._began: float | None = None
+        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._thread.start()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a guard has taken longer than it may."""
+        began = self._began
+        return began is not None and time.monotonic() - began > self.seconds
+
+    def ask(self, turn: _Turn) -> None:
+        """Wait for one's turn. Raises Refused if that is pointless."""
+        try:
+            if self.stuck:
+                raise queue.Full
+            self._turns.put_nowait(turn)
+        except queue.Full:
+            sentence = "The guard is busy, so that nothing can be answered; try again in 5 s."
+            raise Refused(503, "guard_busy", sentence, wait=5) from None
+
+    def _run(self) -> None:
+        while True:
+            turn = self._turns.get()
+            turn.say(self._verdicts(turn))
+
+    def _verdicts(self, turn: _Turn) -> Found:
+        """None if it fails, or if nobody waits any more."""
+        found: list[Verdict] = []
+        for start in range(0, len(turn.prompts), PIECE):
+            if time.monotonic() > turn.until:
+                return None
+            prompts = turn.prompts[start : start + PIECE]
+            responses = turn.responses and turn.responses[start : start + PIECE]
+            self._began = time.monotonic()
+            try:
+                said = turn.guard.check(prompts, responses)
+                if len(said) != len(prompts) or any(type(v) is not Verdict for v in said):
+                    raise TypeError("it did not say a verdict for each text")
+            except BaseException:
+                LOG.exception("the guard failed: it refuses")
+                return None
+            finally:
+                self._began = None
+            found += [v if v.category or v.allowed else replace(v, category=UNNAMED) for v in said]
+        return found
 
 
 @dataclass(frozen=True)
 class Checking:
-    """A guard, asked one request at a time in a thread of its own. refusal: what is answered in the
-    place of what may not be shown; resamples: other responses that are tried before."""
+    """A guard, asked in a thread of its own. refusal: what is answered in the place of what may not
+    be shown; resamples: other responses that are tried before."""
 
     guard: Guard
     refusal: str
     resamples: int
     seconds: float = SECONDS
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    asker: Asker = field(init=False)
 
-    async def check(
-        self, prompts: Sequence[Prompt], responses: Sequence[str] | None
-    ) -> list[Verdict]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asker", Asker(self.seconds))
+
+    async def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
         """A verdict each. A guard that raises, says something else than a verdict each, or takes
-        too long refuses all of them (`failed`)."""
+        too long refuses all of them (`failed`). Raises Refused as long as it is stuck."""
         if not prompts:
             return []
         found = await self._asked(self.guard, prompts, responses)
         return found if found is not None else [failed() for _ in prompts]
+
+    async def check_continued(
+        self, prompts: Sequence[Prompt], responses: Sequence[str]
+    ) -> list[Verdict]:
+        """The same of responses that go on in the middle of a text, as a client may cut one at any
+        character: the end of the prompt and the response are read as one, too, and so is its last
+        word. What an end of the prompt says by itself is its client's."""
+        verdicts = await self.check(prompts, responses)
+        for cut in (tail, last_word):
+            shown = [i for i, verdict in enumerate(verdicts) if verdict.shown]
+            given, ends = [prompts[i] for i in shown], [cut(prompts[i].text) for i in shown]
+            joined = await self.check(
+                given, [f"{end}{responses[i]}" for i, end in zip(shown, ends, strict=True)]
+            )
+            against = [k for k, verdict in enumerate(joined) if not verdict.allowed]
+            alone = await self.check([given[k] for k in against], [ends[k] for k in against])
+            for k, own in zip(against, alone, strict=True):
+                if own.allowed or failed() in (own, joined[k]):
+                    verdicts[shown[k]] = strictest((verdicts[shown[k]], joined[k]))
+        return verdicts
 
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
@@ -57,38 +156,43 @@ class Checking:
                     row.append(verdict)
         return rows
 
-    async def _asked(
-        self, guard: Guard, prompts: Sequence[Prompt], responses: Sequence[str] | None
-    ) -> list[Verdict] | None:
-        """Its verdicts; None if it failed."""
+    async def _asked(self, guard: Guard, prompts: Sequence[Prompt], responses: Responses) -> Found:
+        """Its verdicts; None if it failed. Raises Refused as long as it is stuck."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Verdict] | None] = loop.create_future()
+        answer: asyncio.Future[Found] = loop.create_future()
 
-        def say(found: list[Verdict] | None) -> None:
+        def tell(found: Found) -> None:
             if not answer.done():
                 answer.set_result(found)
 
-        def ask() -> None:
-            found: list[Verdict] | None = None
-            if self._turn.acquire(timeout=self.seconds):
-                try:
-                    said = guard.check(prompts, responses)
-                    if len(said) == len(prompts) and all(type(v) is Verdict for v in said):
-                        found = [
-                            v if v.category or v.allowed else replace(v, category=UNNAMED)
-                            for v in said
-                        ]
-                except BaseException:
-                    LOG.exception("the guard failed: it refuses")
-                finally:
-                    self._turn.release()
+        def say(found: Found) -> None:
             with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
-                loop.call_soon_threadsafe(say, found)
+                loop.call_soon_threadsafe(tell, found)
 
-        # A thread a request, which does not keep the process alive: one that hangs is left behind.
-        threading.Thread(target=ask, daemon=True).start()
+        until = time.monotonic() + self.seconds
+        self.asker.ask(_Turn(guard, prompts, responses, until, say))
         try:
             return await asyncio.wait_for(answer, self.seconds)
         except TimeoutError:
             LOG.error("the guard took more than %g s: it refuses", self.seconds)
             return None
+
+
+def tail(text: str) -> str:
+    """The end of a text, in whole words as far as there are any.
+
+    >>> tail("short"), tail("word " * 100)[:10], len(tail("e" * 300))
+    ('short', 'word word ', 200)
+    """
+    end = text[-TAIL:]
+    return end if len(text) <= TAIL else re.sub(r"^\S*\s+", "", end)
+
+
+def last_word(text: str) -> str:
+    """The last word of a text, with what follows it.
+
+    >>> last_word("one two "), last_word("one"), last_word("")
+    ('two ', 'one', '')
+    """
+    found = re.search(r"\S*\s*$", text[-TAIL:])
+    return found[0] if found else ""

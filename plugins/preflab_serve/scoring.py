@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,16 @@ def scored(
     runtime: Runtime,
     rows: Sequence[tuple[Sequence[int], int]],
     top: int,
+    told: Callable[[int], None] = lambda tokens: None,
 ) -> list[list[Scored]]:
     """The tokens of each row from a position on. rows: token ids, and the position, at least 1: the
-    first token of a row has nothing that it follows. top: how many of the likeliest tokens."""
+    first token of a row has nothing that it follows. top: how many of the likeliest tokens. told:
+    hears how many tokens are read next; what it raises ends the work."""
     done: list[list[Scored]] = []
     for start in range(0, len(rows), ROWS):
-        done += _read(policy, runtime, rows[start : start + ROWS], top)
+        piece = rows[start : start + ROWS]
+        told(sum(len(ids) for ids, _ in piece))
+        done += _read(policy, runtime, piece, top)
     return done
 
 

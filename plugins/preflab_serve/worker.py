@@ -51,6 +51,7 @@ class _Together:
         self.stream.drop([i for i, one in enumerate(self.wanted) if one.gone()])
         found = self.stream.step()
         for i, token in found:
+            self.wanted[i].growing.computed += 1
             self.wanted[i].growing.feed(token)
         # Before anybody hears of it: a guard may want another response in its place at once.
         self.stream.drop([i for i, _ in found if self.wanted[i].growing.finish])
@@ -68,6 +69,9 @@ class Worker:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._waiting: collections.deque[Wanted] = collections.deque()
         self._active: list[_Together] = []
+        self._called = 0
+        """Responses of calls that have not ended, and of those that nobody has taken yet."""
+        self._lock = threading.Lock()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
         self._thread.start()
@@ -79,34 +83,51 @@ class Worker:
 
     @property
     def load(self) -> int:
-        """Responses that wait or grow."""
-        return len(self._waiting) + sum(len(batch.wanted) for batch in self._active)
+        """Responses that wait or grow, those of calls included."""
+        return self._called + len(self._waiting) + sum(len(batch.wanted) for batch in self._active)
 
-    def call(self, function: Callable[[], T]) -> Future[T]:
-        """Call a function between two tokens; a future that was cancelled before is left out."""
+    def call(self, function: Callable[[], T], rows: int = 1) -> Future[T]:
+        """Call a function between two tokens; a future that was cancelled before is left out. rows:
+        responses that it is for."""
         future: Future[T] = Future()
 
         def called() -> None:
             if not future.set_running_or_notify_cancel():
+                self._count(-rows)
                 return
             try:
-                future.set_result(function())
+                result = function()
             except BaseException as error:
+                self._count(-rows)  # before anybody hears of it
                 future.set_exception(error)
+            else:
+                self._count(-rows)
+                future.set_result(result)
 
+        self._count(rows)
         self._calls.put(called)
         return future
 
     def grow(self, wanted: Iterable[Wanted]) -> None:
         """Sample responses, with the engine of their run."""
         rows = list(wanted)
-        self._calls.put(lambda: self._waiting.extend(rows))
 
-    def close(self) -> None:
-        """End once the current token is done."""
+        def taken() -> None:
+            self._waiting.extend(rows)
+            self._count(-len(rows))
+
+        self._count(len(rows))
+        self._calls.put(taken)
+
+    def _count(self, rows: int) -> None:
+        with self._lock:
+            self._called += rows
+
+    def close(self, seconds: float = 30.0) -> None:
+        """End once the current token is done; wait for that so long at most."""
         self._ended = True
         self._calls.put(None)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=seconds)
 
     def _run(self) -> None:
         while not self._ended:
@@ -168,4 +189,6 @@ def _begun(wanted: list[Wanted]) -> _Together:
     engine, policy = arm.engine, arm.policy
     assert isinstance(engine, StreamsRows)
     rows = [one.row for one in wanted]
+    for one in wanted:
+        one.growing.computed += len(one.row.prompt)
     return _Together(engine.stream_rows(policy, rows, wanted[0].temperature), wanted)

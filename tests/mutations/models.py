@@ -125,6 +125,11 @@ MUTANTS = (
     Mutant("served log-probs one token late", "plugins/preflab_serve/scoring.py", "first - 1 : width - 1] = True", "first : width] = True", "tests/serve/test_server.py"),
     Mutant("a guard that fails allows", "plugins/preflab_serve/guarding.py", "else [failed() for _ in prompts]", "else [Verdict() for _ in prompts]", "tests/serve/test_guarded.py"),
     Mutant("guarded streams begin before they are checked", "plugins/preflab_serve/server/routes.py", "asked.logprobs is None and not service.guarded(answering.arm)", "asked.logprobs is None", "tests/serve/test_guarded.py"),
+    Mutant("what is not shown is free", "plugins/preflab_serve/worker.py", "self.wanted[i].growing.computed += 1", "self.wanted[i].growing.computed += 0", "tests/serve/test_counting.py"),
+    Mutant("best-of-n goes on for nobody", "plugins/preflab_serve/answering.py", "if self.gone:\n            raise Left", "if False:\n            raise Left", "tests/serve/test_counting.py"),
+    Mutant("calls are no load", "plugins/preflab_serve/worker.py", "self._called + len(self._waiting)", "len(self._waiting)", "tests/serve/test_counting.py"),
+    Mutant("calls of a guard that hangs pile up", "plugins/preflab_serve/guarding.py", "time.monotonic() - began > self.seconds", "False", "tests/serve/test_guarded.py"),
+    Mutant("a line that could not be written is forgotten", "plugins/preflab_serve/usage/log.py", "if file.write(given) != len(given):", "if not file.write(given):", "tests/serve/test_usage.py"),
     # searches, and rows of wandb
     Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
     Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),

@@ -56,7 +56,7 @@ def fake_arm(answer: Callable[[str, tuple[int | str, ...]], str]) -> Arm:
 
     class Fake:
         name, role, created, run = "fake", "result", 0, Run()
-        own_way, guarded, positions, policy = False, False, 1000, None
+        own_way, guarded, positions, policy, draws = False, False, 1000, None, 1
         engine = Bytes(answer)
         tokenizer = engine.tokenizer
 

@@ -17,6 +17,8 @@ import httpx
 import pytest
 
 import preflab
+from preflab.console.chat import Lane, Session
+from preflab.engine.answering import AnsweringRun
 from preflab_serve.arms import Arm
 
 pytestmark = pytest.mark.serve
@@ -99,9 +101,10 @@ def test_lm_eval_measures_what_the_policy_says(
 
 
 def test_transformers_serve_answers_from_the_folder_of_a_model(
-    client: httpx.Client, arms: Mapping[str, Arm], tmp_path: Path
+    client: httpx.Client, arms: Mapping[str, Arm], run: Path, tmp_path: Path
 ) -> None:
-    """Greedily, with the same tokens; its chat template is in the folder."""
+    """Greedily, with the same tokens as ``preflab serve``, and the text of ``preflab chat``; its
+    chat template is in the folder."""
     pytest.importorskip("fastapi", reason="transformers[serving] is installed by make test-serve")
     model = tmp_path / "model"
     arms["bon:base"].policy.save(model)
@@ -119,18 +122,31 @@ def test_transformers_serve_answers_from_the_folder_of_a_model(
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as other:
                 wait_for(other)
-                turns = [{"role": "user", "content": "what is the color of gus ?"}]
-                for path, said in (
-                    ("/v1/completions", {"prompt": PROMPT}),
-                    ("/v1/chat/completions", {"messages": turns, "stream": False}),
+                turn = "what is the color of gus ?"
+                turns = [{"role": "user", "content": turn}]
+                most = arms["bon:base"].engine.sampling.max_tokens
+                for path, said, form, line in (
+                    ("/v1/completions", {"prompt": PROMPT}, "text", PROMPT),
+                    ("/v1/chat/completions", {"messages": turns, "stream": False}, "chat", turn),
                 ):
-                    body = {**said, "temperature": 0, "max_tokens": 8}
+                    body = {**said, "temperature": 0, "max_tokens": most}
                     theirs = other.post(path, json=body | {"model": str(model)}).json()
                     ours = client.post(path, json=body | {"model": "bon:base"}).json()
-                    assert _text(theirs) == _text(ours)
+                    assert _text(theirs) == _text(ours) == chatted(run, form, line)
                     assert theirs["usage"] == ours["usage"]
         finally:
             process.terminate()
+
+
+def chatted(run: Path, form: str, line: str) -> str:
+    """What `preflab chat` answers to a line, greedily. form: text or chat."""
+    lane = Lane(AnsweringRun(run))
+    lane.run.choose("base")
+    session = Session([lane], 0, 0.0)
+    session.choose_format(form)
+    *_, answers = session.ask(line)
+    assert answers[0] is not None
+    return answers[0].text
 
 
 def wait_for(server: httpx.Client) -> None:

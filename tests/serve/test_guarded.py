@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +26,6 @@ from preflab_serve.opening import open_guard
 from preflab_serve.server import shapes
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
-from preflab_serve.server.asked import completion
 from preflab_serve.service import Service
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
@@ -175,6 +175,112 @@ def test_a_guard_that_fails_refuses(how: str) -> None:
     assert (choice["text"], choice["finish_reason"]) == (REFUSAL, "content_filter")
 
 
+def test_a_text_that_a_client_cuts_and_lets_go_on_is_read_as_one() -> None:
+    """Cut at every character: what was shown before is the prompt, and the rest is the response.
+    A word that stands in the prompt already is its client's, but opens nothing; a turn of a
+    conversation begins anew."""
+    whole = "Well, you idiot!"
+
+    def rest(prompt: str, seed: tuple[int | str, ...]) -> str:
+        return whole.removeprefix(prompt) if whole.startswith(prompt) else "iot"
+
+    async def work() -> tuple[list[str], list[str]]:
+        worker = Worker(gather=0)
+        checking = Checking(forbidding(checks=Part.response), REFUSAL, 0)
+        app = create_app(
+            Service({"fake": fake_arm(rest)}, worker, checking), Access(allowed_hosts(()))
+        )
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            cuts = [whole[:i] for i in range(1, whole.index("!"))]
+            said = ["idiot is a word, you id", "idiot , she said , and went"]
+            body = {"model": "fake", "prompt": [*cuts, *said]}
+            found = texts((await client.post("/v1/completions", json=body)).content)
+            turns = {"model": "fake", "messages": [{"role": "user", "content": "you id"}]}
+            chat = texts((await client.post("/v1/chat/completions", json=turns)).content)
+        worker.close()
+        return found, chat
+
+    found, chat = asyncio.run(work())
+    assert found[:-1] == [REFUSAL] * 15
+    assert (found[-1], chat) == ("iot", ["iot"])
+
+
+class Hanging:
+    """A guard that hangs until it is let go, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.go, self.calls = threading.Event(), 0
+
+    def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
+        self.calls += 1
+        self.go.wait(10)
+        return [Verdict() for _ in prompts]
+
+
+def test_one_call_of_a_guard_that_hangs_is_left_behind_and_no_more() -> None:
+    """The first requests wait in vain and are refused; then nobody is let in, at once and with 503.
+    Once it goes on, all is as before."""
+    guard = Hanging()
+
+    async def work() -> None:
+        threads = threading.active_count()
+        async with server(Checking(guard, REFUSAL, 2, seconds=0.2)) as client:
+            body = {"model": "fake", "prompt": "hello", "seed": 1}
+
+            async def post() -> httpx.Response:
+                return await client.post("/v1/completions", json=body)
+
+            first = await asyncio.gather(*(post() for _ in range(20)))
+            assert {a.json()["choices"][0]["text"] for a in first} == {REFUSAL}
+            await asyncio.sleep(0.05)
+            later = await asyncio.gather(*(post() for _ in range(20)))
+            assert {(a.status_code, a.headers["retry-after"]) for a in later} == {(503, "5")}
+            said = (await client.post("/v1/moderations", json={"input": "a"})).status_code
+            assert (said, (await client.get("/health")).status_code) == (503, 503)
+            assert guard.calls == 1
+            assert threading.active_count() <= threads + 3  # guard, models, and none a request
+            guard.go.set()
+            while (await client.get("/health")).status_code == 503:
+                await asyncio.sleep(0.01)
+            assert guard.calls == 1  # the others of the first were not asked for in vain
+            assert (await post()).json()["choices"][0]["text"] == answer("hello", (1, "sample"))
+
+    asyncio.run(work())
+
+
+def test_a_guard_is_asked_for_few_texts_at_a_time() -> None:
+    """After each piece it ends if the time is over: of 100 texts 32, and again 32, are read."""
+    seen: list[int] = []
+
+    class Slow:
+        def check(self, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> list[Verdict]:
+            seen.append(len(prompts))
+            time.sleep(0.15)
+            return [Verdict() for _ in prompts]
+
+    checking = Checking(Slow(), REFUSAL, 2, seconds=0.2)
+    found = asyncio.run(checking.check([Prompt("", "a")] * 100, None))
+    time.sleep(0.3)
+    assert seen == [32, 32]
+    assert not any(verdict.shown for verdict in found)
+
+
+def test_texts_to_be_moderated_have_a_greatest_length() -> None:
+    async def work() -> list[httpx.Response]:
+        async with server(Checking(forbidding(), REFUSAL, 2)) as client:
+            bodies = ({"input": "a" * 50_000}, {"input": ["a", "a" * 50_001]})
+            return [await client.post("/v1/moderations", json=body) for body in bodies]
+
+    short, long = asyncio.run(work())
+    assert (short.status_code, long.status_code) == (200, 400)
+    error = long.json()["error"]
+    assert (error["param"], "50001 characters is longer than 50000" in error["message"]) == (
+        "input",
+        True,
+    )
+
+
 def test_a_prompt_is_refused_before_anything_is_sampled() -> None:
     found = ask(Checking(forbidding(), REFUSAL, 2), prompt=["you idiot", "hello"])
     assert found["choices"][0]["text"] == REFUSAL
@@ -265,40 +371,3 @@ def test_the_log_of_use_holds_no_text_and_limits_hold(tmp_path: Path) -> None:
     assert rows[0]["user"] == log.pseudonym("somebody")
     assert rows[0]["tokens"] == 0  # nothing was sampled
     assert rows[1]["prompt_tokens"] == len("hello")
-
-
-def test_a_client_that_hangs_up_stops_its_responses() -> None:
-    """It leaves after the first of 190 bytes: at most a few more are decoded."""
-
-    async def work() -> int:
-        worker = Worker(gather=0)
-        arm = fake_arm(lambda prompt, seed: "x" * 190)
-        engine = cast(Any, arm.engine)
-        plain = engine.stream_rows
-
-        def slow(*given: Any) -> Any:
-            rows = plain(*given)
-            once = rows.step
-
-            def late() -> Any:
-                time.sleep(0.02)
-                return once()
-
-            rows.step = late
-            return rows
-
-        engine.stream_rows = slow
-        service = Service({"fake": arm}, worker)
-        asked = completion({"model": "fake", "prompt": "hello"})
-        answering = await service.begin(asked)
-        service.sample(answering, answering.rows, ())
-        await answering.change()
-        answering.leave()
-        for _ in range(100):
-            if not worker.load:
-                break
-            await asyncio.sleep(0.02)
-        worker.close()
-        return len(answering.rows[0].ids)
-
-    assert asyncio.run(work()) < 50

@@ -12,8 +12,11 @@ import pytest
 import torch
 
 import preflab
+from preflab_people.server.answers import Refused
+from preflab_people.server.rules import allowed_hosts
 from preflab_serve.arms import Arm
 from preflab_serve.keys import digest
+from preflab_serve.server.access import Access
 
 PROMPT = "user : what is the color of gus ? assistant :"
 OTHER = "user : what is the sum of 2 and 3 ? assistant :"
@@ -133,6 +136,7 @@ def test_arms_are_listed(client: httpx.Client) -> None:
         ({"max_tokens": 100_000}, None, "512 positions"),
         ({"max_tokens": 0}, "max_tokens", "asks for nothing"),
         ({"temperature": "warm"}, "temperature", "must be a number"),
+        ({"temperature": 1e-300}, "temperature", "must be 0, or at least 0.0001"),
         ({"n": 0}, "n", "from 1 to 128"),
         ({"stop": [""]}, "stop", "none of them empty"),
         ({"prompt": []}, "prompt", "must be a text"),
@@ -143,6 +147,7 @@ def test_arms_are_listed(client: httpx.Client) -> None:
         ({"prompt": "xylophone"}, None, "cannot read all of this"),
         ({"model": "bon", "max_tokens": 2}, None, "answers with up to"),
         ({"model": "bon", "prompt": [5, 6]}, None, "as texts only"),
+        ({"model": "bon", "prompt": "hello " * 505}, None, "answers with are more than the 512"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "goes with 'stream'"),
         ({"seed": 1.5}, "seed", "whole number"),
     ],
@@ -180,6 +185,21 @@ def test_every_address_needs_a_key(serve: Any) -> None:
         assert client.post(path, json={}).status_code == 401
     assert client.get("/health", headers={"authorization": "Bearer secret"}).status_code == 200
     assert client.get("/health?api_key=secret").status_code == 401
+
+
+def test_a_body_with_two_lengths_is_refused() -> None:
+    """A proxy that reads the other one would see two requests, of which this server knows one."""
+    headers = {
+        "host": "localhost",
+        "content-type": "application/json",
+        "content-length": "3",
+        "transfer-encoding": "chunked",
+    }
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": given}
+    with pytest.raises(Refused, match="two lengths"):
+        Access(allowed_hosts(())).check(scope)
+    Access(allowed_hosts(())).check(scope | {"headers": given[:3]})
 
 
 @pytest.mark.parametrize(

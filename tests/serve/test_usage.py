@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from preflab.errors import UserError
 from preflab_people.server.answers import Refused
+from preflab_serve.account import Account
 from preflab_serve.commands import monitor
 from preflab_serve.keys import digest, new_key, read_keys
+from preflab_serve.server.app import forgetting
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.usage.monitoring import overview, sudden
@@ -46,7 +52,100 @@ def test_a_line_a_request_a_file_a_day_and_old_files_are_removed(tmp_path: Path)
     assert "mine" not in (tmp_path / "2026-11-30.jsonl").read_text()
     assert (tmp_path / "2026-11-30.jsonl").stat().st_mode & 0o077 == 0
     assert UsageLog(tmp_path).pseudonym("mine") == row["key"]  # the salt is kept
-    assert log.about.endswith("without any text; files are removed after 30 days.")
+    assert log.about.endswith(
+        "without any text; files are removed after 30 days. Not part of the log, and left as it "
+        "is: 'notes.txt'."
+    )
+
+
+def test_old_files_are_removed_at_the_start_and_while_nobody_asks(tmp_path: Path) -> None:
+    clock = Clock()
+    old, older = tmp_path / "2026-10-31.jsonl", tmp_path / "2026-10-30.jsonl"
+    old.write_text("")
+    older.write_text("")
+    log = UsageLog(tmp_path, keep_days=30, clock=clock)
+    assert (old.exists(), older.exists()) == (True, False)
+    clock.now += datetime.timedelta(days=1)
+
+    async def idle() -> None:
+        async with forgetting(log, seconds=0.001):
+            while old.exists():
+                await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(idle(), 10))
+
+
+def test_files_that_are_not_of_the_log_are_named_and_change_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A day that there is not, a folder with the name of an old day, and a link."""
+    (tmp_path / "2020-13-45.jsonl").write_text("x")
+    (tmp_path / "2020-01-01.jsonl").mkdir()
+    (tmp_path / "elsewhere").write_text("x")
+    (tmp_path / "2020-01-02.jsonl").symlink_to(tmp_path / "elsewhere")
+    log = UsageLog(tmp_path, clock=Clock())
+    log.write({"key": "a", "status": 200})
+    log.forget()
+    assert monitor([str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "1 requests" in said.out
+    names = "'2020-01-01.jsonl', '2020-01-02.jsonl', '2020-13-45.jsonl', 'elsewhere'"
+    assert f"Not part of the log, and left as it is: {names}." in said.err
+    assert f"left as it is: {names}." in log.about
+    assert len([*tmp_path.iterdir()]) == 6
+
+
+def test_nothing_is_answered_as_long_as_it_cannot_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes half of a line, and later on all of them: each request has one whole
+    line."""
+    log = UsageLog(tmp_path, clock=Clock())
+    service: Any = SimpleNamespace(limits=Limits(), log=log, checking=None)
+    plain, room = io.FileIO.write, [40]
+
+    class Full(io.FileIO):
+        def write(self, given: Any) -> int:
+            return plain(self, bytes(given)[: room[0]])
+
+    monkeypatch.setattr("preflab_serve.usage.log.io.FileIO", Full)
+    first = Account(service, "a", "/v1/completions")
+    first.begin()
+    first.close(200)  # what is answered already is not taken back
+    with pytest.raises(Refused, match="log of use cannot be written") as refused:
+        Account(service, "a", "/v1/completions").begin()
+    assert refused.value.status == 503
+    assert read(tmp_path) == ([], 0)
+    room[0] = 10_000
+    second = Account(service, "a", "/v1/completions")
+    second.begin()
+    second.close(200)
+    found, damaged = read(tmp_path)
+    assert ([one.status for one in found], damaged) == ([200, 200], 0)
+
+
+def test_several_servers_keep_one_log(tmp_path: Path) -> None:
+    """Their lines are whole, and a key has one pseudonym; a damaged salt is no other one."""
+    with ThreadPoolExecutor(8) as pool:
+        logs = [*pool.map(lambda i: UsageLog(tmp_path), range(8))]
+        list(pool.map(lambda i: logs[i % 8].write({"key": "a", "status": i}), range(80)))
+    assert len({log.pseudonym("mine") for log in logs}) == 1
+    found, damaged = read(tmp_path)
+    assert (sorted(one.status for one in found), damaged) == ([*range(80)], 0)
+    (tmp_path / "salt").write_text("short\n")
+    with pytest.raises(UserError, match="holds no salt of a log"):
+        UsageLog(tmp_path)
+
+
+def test_a_clock_that_is_set_back_gives_no_second_day() -> None:
+    clock = Clock()
+    limits = Limits(tokens=100, clock=clock)
+    limits.reserve("a", 100)
+    clock.now -= datetime.timedelta(days=1)
+    with pytest.raises(Refused, match="0 of 100 are left"):
+        limits.reserve("a", 1)
+    clock.now += datetime.timedelta(days=1)
+    limits.reserve("a", 100)
 
 
 def test_a_line_that_a_kill_cut_is_left_out_and_damaged_ones_are_counted(

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.explaining import readable_errors
 from preflab.errors import UserError
+from preflab.jobs.search_file import check_same_search
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
 from preflab.settings import LABELS
@@ -115,6 +116,7 @@ def _multirun(line: CommandLine, jobs: Sequence[Job], ours: Path) -> Places:
     root = _resolved(line.config, "hydra.sweep.dir")
     key = f"name={root.name}" if root == ours == _named(line) else "hydra.sweep.dir"
     _check_free_of_others(root, key)
+    check_same_search(root, line.search, key)
     folders: dict[Path, int] = {}
     for number, job in enumerate(jobs, line.first_job):
         assert job.composed is not None

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from preflab.composing.compose import CommandLine
 from preflab.composing.sweeping import Search, Values
@@ -17,8 +16,9 @@ from preflab.errors import SweepError, UserError, nearest
 from preflab.jobs.adding_seeds import waiting
 from preflab.jobs.job import start
 from preflab.jobs.places import Places
+from preflab.jobs.search_file import facts_of, recorded_trials
 from preflab.planning.reading import Job, check_jobs
-from preflab.searching import Space, Trial
+from preflab.searching import Trial
 from preflab.storage.durable import write_json
 from preflab.storage.run_folder import SEARCH, is_complete, read_manifest
 from preflab.storage.runs import FoundRun
@@ -54,7 +54,7 @@ def go_on_searching(line: CommandLine, where: Places) -> Places:
     """
     search = line.search
     assert search is not None
-    earlier = _recorded(where.folder, search)
+    earlier = recorded_trials(where.folder)
     folders, last = list(where.jobs), list(where.jobs)
     block: Sequence[Values] = search.first
     tried, refused = [Tried(values) for values in block], dict[int, str]()
@@ -172,27 +172,9 @@ def best_of(tried: Sequence[Tried], more: bool) -> int | None:
     return (max if more else min)(known, key=lambda i: known[i]) if known else None
 
 
-def _facts(search: Search) -> dict[str, Any]:
-    """What a search is, as data: another one gives other trials."""
-    config, space = search.config, search.space
-    return {
-        "objective": config.objective,
-        "more": config.more,
-        "sampler": config.sampler,
-        "seed": config.seed,
-        "block": config.block,
-        "space": _space(space),
-    }
-
-
-def _space(space: Space) -> list[dict[str, Any]]:
-    plain: list[dict[str, Any]] = json.loads(json.dumps([asdict(d) for d in space.dimensions]))
-    return plain
-
-
 def _write(root: Path, search: Search, tried: Sequence[Tried]) -> None:
     """search.json in the folder of the multirun, where reports find it."""
-    facts = _facts(search) | {
+    facts = facts_of(search) | {
         "trials_planned": search.config.trials,
         "seeds": search.seeds,
         "best": best_of(tried, search.config.more),
@@ -200,17 +182,6 @@ def _write(root: Path, search: Search, tried: Sequence[Tried]) -> None:
         "trials": [asdict(trial) for trial in tried],
     }
     write_json(root / SEARCH, facts)
-
-
-def _recorded(root: Path, search: Search) -> list[Values]:
-    """The values of the trials that search.json of the same search has."""
-    try:
-        facts = json.loads((root / SEARCH).read_bytes())
-        if any(facts.get(key) != value for key, value in _facts(search).items()):
-            return []
-        return [dict(trial["values"]) for trial in facts["trials"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
 
 
 def _say(text: str) -> None:

@@ -129,7 +129,9 @@ def _again(search: Searched) -> str:
         return f"{_values(best.values)} study.search=null seed={OTHER_SEEDS}."
     words = _without_search(manifest["overrides"])
     name = manifest["config_name"]
-    start = ["preflab", *(["-m"] if name == "config" else ["-cn", name])]
+    place = (manifest.get("where") or {}).get("config_dir")
+    start = ["preflab", *(["-cd", place] if place else [])]
+    start += ["-m"] if name == "config" else ["-cn", name]
     off = [] if name == "config" else ["study.search=null"]
     return shlex.join([*start, *words, *off, f"seed={OTHER_SEEDS}"])
 

@@ -7,6 +7,7 @@ careless programs. Encryption is the work of the proxy in front.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ from preflab_people.server.answers import Refused, error_response
 
 MOST_BYTES = 64 * 1024
 """Of a request's body."""
+BODY_SECONDS = 60.0
+"""In which all of it must be there."""
 OWN_HEADER = "x-preflab"
 """Pages of other sites cannot send it without asking first, and nobody answers them."""
 OWN_PAGES = ("same-origin", "none")
@@ -99,14 +102,19 @@ def too_large(most: int) -> Refused:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, in lower case, without port and brackets; "" if it is none.
+    """The name in a Host header, in lower case, without port and brackets, and an address in its
+    shortest form; "" if it is none.
 
-    >>> host_name("LocalHost:8000"), host_name("[::1]:8000"), host_name("a@b"), host_name("a/b")
+    >>> host_name("LocalHost:8000"), host_name("[0:0::1]:8000"), host_name("a@b"), host_name("a/b")
     ('localhost', '::1', '', '')
     """
     if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", host):
         return ""
-    return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        return str(ipaddress.IPv6Address(name)) if host.startswith("[") else name
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:
@@ -170,7 +178,15 @@ class Gate:
 
 
 async def read_body(receive: Receive, most: int) -> bytes:
-    """The whole body. Raises Refused if it is too long, whatever its header said."""
+    """The whole body. Raises Refused if it is too long, whatever its header said, or too slow."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole_body(receive, most)
+    except TimeoutError:
+        raise Refused(408, "slow", f"The body took more than {BODY_SECONDS:g} s.") from None
+
+
+async def _whole_body(receive: Receive, most: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
@@ -191,10 +207,15 @@ def add_headers(headers: MutableHeaders, path: str) -> None:
     headers["cache-control"] = "no-cache" if path.startswith("/static/") else "no-store"
 
 
+def host_of(name: str) -> str:
+    """The host that a person names, an IPv6 address also without brackets; "" if it is none."""
+    return host_name(name) or host_name(f"[{name}]")
+
+
 def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
     """This machine's names for itself, and those that were allowed by name. `UserError` for what is
     no name of a host, which would allow nobody in silence."""
-    found = {name: host_name(name) or host_name(f"[{name}]") for name in names if name}
+    found = {name: host_of(name) for name in names if name}
     if wrong := [name for name, host in found.items() if not host]:
         host = urlsplit(wrong[0]).netloc.rpartition("@")[2]
         meant = f" Did you mean '{host}'?" if host_name(host) else ""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from preflab.errors import UserError
 from preflab_people.server.app import create_app
-from preflab_people.server.listening import listen, port_of, run
+from preflab_people.server.listening import address, listen, port_of, run
 from preflab_people.server.rules import is_loopback
 from preflab_people.server.settings import ServerSettings
 from preflab_people.store import Store
@@ -75,7 +75,7 @@ def base_url(settings: ServerSettings, host: str = "127.0.0.1", port: int = PORT
     if settings.public_url:
         return settings.public_url.rstrip("/")
     shown = settings.names[0] if settings.names and not is_loopback(host) else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    return f"http://{address(shown, port)}"
 
 
 def link(base: str, token: str) -> str:

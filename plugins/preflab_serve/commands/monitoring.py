@@ -31,12 +31,15 @@ def monitor(words: list[str]) -> int:
     parser.add_argument("--keys", type=Path, metavar="FILE", help="shows the names of its keys")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse(words)
+    from preflab_serve.usage.log import said_ignored
     from preflab_serve.usage.monitoring import overview
     from preflab_serve.usage.reading import read
 
     now = datetime.datetime.now(datetime.UTC).timestamp()
     since = now - options.days * 86_400 if options.days else 0.0
     requests, damaged = read(options.folder, since)
+    if other := said_ignored(options.folder):
+        print(f"preflab:{other}", file=sys.stderr)
     if damaged:
         lines = "1 line is" if damaged == 1 else f"{damaged} lines are"
         print(f"preflab: {lines} damaged in {options.folder} and not counted.", file=sys.stderr)

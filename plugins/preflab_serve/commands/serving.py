@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import atexit
+import gc
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +34,12 @@ def serve(words: list[str]) -> int:
     if options.log_text and not options.log:
         raise UserError("--log-text needs a log: --log FOLDER")
     _serve(options)
-    return 0
+    atexit.register(gc.freeze)  # a search for garbage would keep the process for a second
+    return 128 + signal.SIGINT
 
 
 def _serve(options: argparse.Namespace) -> None:
+    """Serve until SIGINT. SIGTERM ends the process."""
     from preflab_people.server.listening import listen, port_of, run
     from preflab_people.server.rules import allowed_hosts, is_loopback
     from preflab_serve.keys import read_keys
@@ -61,23 +65,23 @@ def _serve(options: argparse.Namespace) -> None:
         log = UsageLog(options.log, options.keep_days, options.log_text) if options.log else None
         limits = Limits(options.requests_per_minute, options.tokens_per_day)
         service = Service(arms, worker, checking, limits, log)
-        for arm in (arm for arm in arms.values() if ":" not in arm.name):
+        for arm in (arm for arm in arms.values() if arm.main):
             worker.call(partial(getattr, arm, "policy")).result()  # what fails to load is said now
         app = create_app(service, access)
 
         def begin() -> None:
-            base = f"http://{options.host}:{port_of(listening)}/v1"
+            base = base_url(options, port_of(listening))
             print(f"Serving {', '.join(arms)} on {base}", flush=True)
             print(log.about if log else "No log of use is kept (--log FOLDER).", flush=True)
             if checking is not None:
                 print(f"Every model is behind the guard of {options.guard}.", flush=True)
             print(_example(base, next(iter(arms)), bool(keys)), flush=True)
 
-        with contextlib.suppress(KeyboardInterrupt):
-            run(app, listening, begin, behind_proxy=not is_loopback(options.host))
+        proxy = not is_loopback(options.host)
+        run(app, listening, begin, behind_proxy=proxy, end=service.end, grace=1)
     finally:
         listening.close()
-        worker.close()
+        worker.close(seconds=0.5)  # what nobody waits for any more does not keep the process
 
 
 def _check_open_to_others(options: argparse.Namespace) -> None:
@@ -91,6 +95,15 @@ def _check_open_to_others(options: argparse.Namespace) -> None:
             f"On {options.host} other machines reach the server: say by which name they call it, "
             "--allow-host NAME (the name of the proxy in front, which speaks TLS)."
         )
+
+
+def base_url(options: argparse.Namespace, port: int) -> str:
+    """The address for clients: at a name that the server answers to."""
+    from preflab_people.server.listening import address
+    from preflab_people.server.rules import host_of, is_loopback
+
+    shown = options.host if is_loopback(options.host) else host_of(options.allow_host[0])
+    return f"http://{address(shown, port)}/v1"
 
 
 def _example(base: str, model: str, keys: bool) -> str:
@@ -114,7 +127,7 @@ def _parser() -> Parser:
     one("--keep-days", type=count, default=90, metavar="N", help="of the log (default: 90)")
     one("--log-text", action="store_true", help="keep prompts and responses in the log too")
     one("--requests-per-minute", type=count, default=0, metavar="N", help="of a key")
-    one("--tokens-per-day", type=count, default=0, metavar="N", help="of a key, prompts included")
+    one("--tokens-per-day", type=count, default=0, metavar="N", help="computed for a key")
     one(
         "--rows",
         type=count,

@@ -51,6 +51,9 @@ class Access:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, "content_type", "The body must be application/json.")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # A proxy may read the one and this server the other: two requests for one.
+            raise Refused(400, "length", "The body has two lengths.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MOST_BYTES:
             raise too_large(MOST_BYTES)

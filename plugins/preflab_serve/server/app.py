@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,6 +16,9 @@ from preflab_people.server.rules import Gate
 from preflab_serve.server.access import MOST_BYTES, Access, add_headers, refused
 from preflab_serve.server.routes import Routes
 from preflab_serve.service import Service
+from preflab_serve.usage.log import UsageLog
+
+HOUR = 3600.0
 
 
 def create_app(service: Service, access: Access) -> Gate:
@@ -19,8 +26,24 @@ def create_app(service: Service, access: Access) -> Gate:
     inside = Starlette(
         routes=[*Routes(service).all()],
         exception_handlers={Refused: _refused, HTTPException: _missing, Exception: _failed},
+        lifespan=lambda app: forgetting(service.log),
     )
     return Gate(inside, access.check, MOST_BYTES, add_headers, refused)
+
+
+@contextlib.asynccontextmanager
+async def forgetting(log: UsageLog | None, seconds: float = HOUR) -> AsyncIterator[None]:
+    """Files of a log that are too old are removed while the server runs, asked or not."""
+
+    async def work(log: UsageLog) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            log.forget()
+
+    task = None if log is None else asyncio.create_task(work(log))
+    yield
+    if task is not None:
+        task.cancel()
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -35,7 +35,11 @@ CHAT_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "metadata": ({},),
 }
 MOST_SAMPLES, MOST_PROMPTS, MOST_RESPONSES = 128, 2048, 2048
+MOST_MODERATED = 50_000
+"""Characters of a text to be moderated."""
 MOST_TOKENS = 1_000_000
+LEAST_TEMPERATURE = 1e-4
+"""Above 0: logits that are divided by less are no numbers any more."""
 SEEDS = 2**63 - 1
 ROLES = ("system", "user", "assistant")
 
@@ -62,6 +66,11 @@ class Asked:
     stream: bool = False
     usage: bool = False
     user: str = ""
+
+    @property
+    def responses(self) -> int:
+        """How many are wanted in all."""
+        return self.n * len(self.prompts)
 
 
 def completion(row: Row) -> Asked:
@@ -115,13 +124,15 @@ def moderation(row: Row) -> list[str]:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list) or not given or len(given) > MOST_PROMPTS:
         refuse("input", f"'input' must be a text, or a list of up to {MOST_PROMPTS} texts.")
+    if long := [len(one) for one in given if isinstance(one, str) and len(one) > MOST_MODERATED]:
+        refuse("input", f"A text of {long[0]} characters is longer than {MOST_MODERATED}.")
     return [fields.a_text(one, "input") for one in given]
 
 
 def _shared(row: Row, n: int) -> dict[str, Any]:
     return {
         "model": fields.text(row, "model"),
-        "temperature": fields.number(row, "temperature", 0, 100),
+        "temperature": _temperature(row),
         "n": n,
         "stops": fields.stops(row),
         "seed": fields.whole(row, "seed", -SEEDS, SEEDS),
@@ -129,6 +140,13 @@ def _shared(row: Row, n: int) -> dict[str, Any]:
         "usage": fields.wants_usage(row),
         "user": fields.text(row, "user", ""),
     }
+
+
+def _temperature(row: Row) -> float | None:
+    value = fields.number(row, "temperature", 0, 100)
+    if value is not None and 0 < value < LEAST_TEMPERATURE:
+        refuse("temperature", f"'temperature' must be 0, or at least {LEAST_TEMPERATURE:g}.")
+    return value
 
 
 def _prompts(value: Any) -> tuple[Prompt | tuple[int, ...], ...]:

@@ -17,6 +17,7 @@ from preflab.version import __version__
 from preflab_people.server.answers import JSON, Refused
 from preflab_people.server.requests import parse
 from preflab_serve.account import Account
+from preflab_serve.answering import Answering
 from preflab_serve.arms import facts
 from preflab_serve.growing import Growing
 from preflab_serve.scoring import scored
@@ -26,7 +27,7 @@ from preflab_serve.server.access import WHO
 from preflab_serve.server.asked import Asked
 from preflab_serve.server.fields import Row
 from preflab_serve.server.shapes import Form, Object
-from preflab_serve.service import Answering, Service
+from preflab_serve.service import Service
 
 LOG = logging.getLogger("preflab_serve")
 DONE = b"data: [DONE]\n\n"
@@ -50,10 +51,13 @@ class Routes:
         ]
 
     async def health(self, request: Request) -> Response:
-        """Whether it works, and how much waits."""
+        """Whether it can answer, and how much waits."""
         alive = self.service.worker.alive
-        body = {"status": "ok" if alive else "failed", "waiting": self.service.worker.load}
-        return JSON(body, 200 if alive else 503)
+        checking, log = self.service.checking, self.service.log
+        stuck = checking is not None and checking.asker.stuck
+        well = alive and not stuck and (log is None or not log.owed)
+        body = {"status": "ok" if well else "failed", "waiting": self.service.worker.load}
+        return JSON(body, 200 if well else 503)
 
     async def models(self, request: Request) -> Response:
         """The arms."""
@@ -80,11 +84,14 @@ class Routes:
             raise Refused(404, "no_guard", "There is no guard: preflab serve RUN --guard FILE.")
         account = Account(self.service, request.scope[WHO], request.url.path)
         try:
-            self.service.limits.count(account.key)
+            account.begin()
             texts = asking.moderation(parse(await request.body()))
             rows = await checking.moderated(texts)
         except Refused as refused:
             account.close(refused.status)
+            raise
+        except BaseException:
+            account.close(500)
             raise
         account.close(200)
         return JSON(shapes.moderation(rows))
@@ -93,7 +100,7 @@ class Routes:
         """Answer a request, within the limits of its key, and note it in the log of use."""
         account = Account(self.service, request.scope[WHO], request.url.path)
         try:
-            self.service.limits.count(account.key)
+            account.begin()
             asked = read(parse(await request.body()))
             account.answering = answering = await self.service.begin(asked)
             account.reserve()
@@ -110,7 +117,7 @@ class Routes:
     ) -> Response:
         """Sample, and show what grows or what is whole. Log-probabilities are those of whole
         responses, and what a guard checks is whole too: such a stream begins at the end."""
-        watching = asyncio.create_task(_watch(request, answering, account))
+        watching = asyncio.create_task(_watch(request, account))
         service = self.service
         grows = asked.stream and asked.logprobs is None and not service.guarded(answering.arm)
         try:
@@ -121,7 +128,6 @@ class Routes:
             await service.whole(answering)
             logprobs = await self._logprobs(answering)
         except BaseException:
-            answering.leave()
             watching.cancel()
             raise
         watching.cancel()
@@ -135,9 +141,7 @@ class Routes:
         """Of each response, as the client asked for them."""
         if answering.asked.logprobs is None:
             return [None] * len(answering.rows)
-        return await asyncio.wrap_future(
-            self.service.worker.call(lambda: shown_logprobs(answering))
-        )
+        return await self.service.called(answering, lambda: shown_logprobs(answering))
 
     async def _stream(
         self, answering: Answering, watching: asyncio.Task[None], account: Account
@@ -153,12 +157,9 @@ class Routes:
             status = 200
         except Refused as refused:
             status = refused.status
-            if refused.status >= 500:
-                LOG.error("a stream failed", exc_info=answering.error)
             told = shapes.error(refused.sentence, refused.status, refused.code, refused.field)
             yield _event(told)
         finally:
-            answering.leave()
             watching.cancel()
             account.close(status)
 
@@ -183,11 +184,10 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
                 growing.remove(row)
 
 
-async def _watch(request: Request, answering: Answering, account: Account) -> None:
+async def _watch(request: Request, account: Account) -> None:
     """Stop sampling when the client hangs up, be it before the first piece of a stream."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    answering.leave()
     account.close(499)
 
 
@@ -231,14 +231,15 @@ def shown_logprobs(answering: Answering) -> list[Object | None]:
         ([*row.prompt_ids, *row.ids], 1 if asked.echo else len(row.prompt_ids))
         for row in answering.rows
     ]
-    values = scored(arm.policy, arm.runtime, rows, asked.logprobs)
-    if asked.chat:
-        pairs = zip(answering.rows, values, strict=True)
-        return [shapes.chat_logprobs(row, one, asked.logprobs) for row, one in pairs]
-    return [
-        shapes.completion_logprobs(row, one, asked.echo, asked.logprobs)
-        for row, one in zip(answering.rows, values, strict=True)
-    ]
+    values = scored(arm.policy, arm.runtime, rows, asked.logprobs, answering.compute)
+    found: list[Object | None] = []
+    for row, one in zip(answering.rows, values, strict=True):
+        answering.compute(0)  # with many long rows somebody may hang up here
+        if asked.chat:
+            found.append(shapes.chat_logprobs(row, one, asked.logprobs))
+        else:
+            found.append(shapes.completion_logprobs(row, one, asked.echo, asked.logprobs))
+    return found
 
 
 def _pieces(answering: Answering, logprobs: Sequence[Object | None]) -> list[bytes]:

@@ -18,8 +18,8 @@ from preflab_serve.usage.log import today
 
 
 class Limits:
-    """In the memory of this process. requests: a minute; tokens: a day (UTC), those of prompts and
-    of responses; 0: no limit."""
+    """In the memory of this process. requests: a minute; tokens: that models compute for a key on a
+    day (UTC); 0: no limit."""
 
     def __init__(
         self, requests: int = 0, tokens: int = 0, clock: Callable[[], datetime.datetime] = today
@@ -70,6 +70,6 @@ class Limits:
 
     def _begin_day(self) -> None:
         day = self.clock().date().isoformat()
-        if day != self._day:
-            self._day = day
+        if day > self._day:  # a clock that is set back gives nobody a second day
             self._taken.clear()
+        self._day = day

@@ -4,8 +4,12 @@ asks for that, and names stand there as salted hashes."""
 from __future__ import annotations
 
 import datetime
+import errno
+import fcntl
 import hashlib
+import io
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,6 +21,7 @@ from typing import Any
 
 from preflab.errors import UserError
 
+LOG = logging.getLogger("preflab_serve")
 SALT = "salt"
 FORM = 1
 DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl")
@@ -30,12 +35,13 @@ def today() -> datetime.datetime:
 @dataclass
 class UsageLog:
     """folder: of the files; keep_days: files of earlier days are removed; text: prompts and
-    responses are kept too."""
+    responses are kept too. owed: lines that could not be written yet."""
 
     folder: Path
     keep_days: int = 90
     text: bool = False
     clock: Callable[[], datetime.datetime] = today
+    owed: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _day: str = ""
 
@@ -43,8 +49,12 @@ class UsageLog:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._salt = stored_salt(self.folder)
+            self.forget()
+            self._begin_day(self.clock())
+            _append(self._file, "".join(self.owed))
         except OSError as error:
-            raise UserError(f"No log can be kept in {self.folder}: {error.strerror}.") from None
+            raise UserError(f"No log can be kept in {self.folder}: {error}.") from None
+        self.owed.clear()
 
     @property
     def about(self) -> str:
@@ -52,6 +62,7 @@ class UsageLog:
         what = "with prompts and responses" if self.text else "without any text"
         return (
             f"Log of use in {self.folder}, {what}; files are removed after {self.keep_days} days."
+            f"{said_ignored(self.folder)}"
         )
 
     def pseudonym(self, name: str) -> str:
@@ -59,44 +70,116 @@ class UsageLog:
         return pseudonym(self._salt, name)
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Append one request. At the first one of a day the files that are too old are removed."""
+        """Append one request. If that fails it is owed, and written first of all later on."""
         now = self.clock()
-        day, row = now.date().isoformat(), {"at": round(now.timestamp(), 3), **entry}
         with self._lock:
-            path = self.folder / f"{day}.jsonl"
-            lines = [row]
-            if day != self._day:
-                self._day = day
-                self.forget(now.date())
-                about = {"form": FORM, "keep_days": self.keep_days, "text": self.text}
-                lines = [{"about": about}, row]
-            text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                # A full disk or a kill may have left a part of a line: it must not join this one.
-                end = os.fstat(descriptor).st_size
-                whole = end == 0 or os.pread(descriptor, 1, end - 1) == b"\n"
-                file.write((text if whole else f"\n{text}").encode())
+            if self._begin_day(now):
+                self.forget()
+            self.owed.append(_line({"at": round(now.timestamp(), 3), **entry}))
+        self.pay()
 
-    def forget(self, day: datetime.date) -> None:
-        """Remove the files that are older than is kept."""
-        first = day - datetime.timedelta(days=self.keep_days)
-        for path in self.folder.iterdir():
-            match = DAY.fullmatch(path.name)
-            if match and datetime.date.fromisoformat(match[1]) < first:
-                path.unlink(missing_ok=True)
+    def pay(self) -> bool:
+        """Write what is owed; whether nothing is owed any more."""
+        with self._lock:
+            if not self.owed:
+                return True
+            try:
+                _append(self._file, "".join(self.owed))
+            except OSError as error:
+                LOG.error("the log of use cannot be written, so nothing is answered: %s", error)
+                return False
+            self.owed.clear()
+            return True
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"{self._day}.jsonl"
+
+    def _begin_day(self, now: datetime.datetime) -> bool:
+        """Whether it is another day, whose file says first how long it is kept."""
+        day, before = now.date().isoformat(), self._day
+        if day != before:
+            self._day = day
+            about = {"form": FORM, "keep_days": self.keep_days, "text": self.text}
+            self.owed.append(_line({"about": about}))
+        return day != before
+
+    def forget(self) -> None:
+        """Remove the files that are older than is kept. What is there besides stays."""
+        first = self.clock().date() - datetime.timedelta(days=self.keep_days)
+        try:
+            for day, path in days_in(self.folder)[0]:
+                if day < first:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            LOG.error("the log of use cannot be removed where it is too old: %s", error)
+
+
+def days_in(folder: Path) -> tuple[list[tuple[datetime.date, Path]], list[str]]:
+    """The files of a log with their days, the oldest first; names of what else lies in its
+    folder."""
+    found, ignored = list[tuple[datetime.date, Path]](), list[str]()
+    for path in sorted(folder.iterdir()):
+        match = DAY.fullmatch(path.name)
+        try:
+            day = datetime.date.fromisoformat(match[1]) if match else None
+        except ValueError:
+            day = None
+        if day is not None and path.is_file() and not path.is_symlink():
+            found.append((day, path))
+        elif path.name != SALT:
+            ignored.append(path.name)
+    return found, ignored
+
+
+def said_ignored(folder: Path) -> str:
+    """A sentence on what else lies in the folder of a log; "" if there is nothing."""
+    ignored = days_in(folder)[1]
+    names = ", ".join(map(repr, ignored[:5])) + (", and more" if len(ignored) > 5 else "")
+    return f" Not part of the log, and left as it is: {names}." if ignored else ""
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, separators=(",", ":")) + "\n"
+
+
+def _append(path: Path, text: str) -> None:
+    """All of a text, or nothing: half a line would join the next one."""
+    with _opened(path) as file:
+        end = os.fstat(file.fileno()).st_size
+        # A kill may have left a part of a line: it must not join this one.
+        whole = end == 0 or os.pread(file.fileno(), 1, end - 1) == b"\n"
+        given = (text if whole else f"\n{text}").encode()
+        file.seek(end)
+        if file.write(given) != len(given):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def stored_salt(folder: Path) -> str:
-    """The salt of a log, in a file that its owner alone can read; made at the first call."""
+    """The salt of a log, in a file that its owner alone can read; made at the first call.
+    `UserError` for a file that holds something else."""
     path = folder / SALT
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(16) + "\n")
-    return path.read_text(encoding="ascii").strip()
+    with _opened(path) as file:
+        salt = file.read(1000).decode("ascii", "replace").strip()
+        if not salt:
+            salt = secrets.token_hex(16)
+            file.write(f"{salt}\n".encode())
+    if not re.fullmatch(r"[0-9a-f]{32}", salt):
+        raise UserError(
+            f"{path} holds no salt of a log. Put back the one that was there; or remove it, and "
+            "keys and users have other pseudonyms from now on."
+        )
+    return salt
+
+
+def _opened(path: Path) -> io.FileIO:
+    """A file of the log to be read and written, made if it is not there, and locked: several
+    servers may keep one log."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    file = io.FileIO(descriptor, "r+")
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return file
 
 
 def pseudonym(salt: str, name: str) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError
-from preflab_serve.usage.log import DAY
+from preflab_serve.usage.log import days_in
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request. at: seconds since 1970; key: pseudonym; against: categories that a guard did not
-    allow; blocked: whether something was not shown; moderation: whether the guard was only asked
-    what it says of texts."""
+    """One request. at: seconds since 1970; key: pseudonym; tokens: that were computed; against:
+    categories that a guard did not allow; blocked: whether something was not shown; moderation:
+    whether the guard was only asked what it says of texts."""
 
     at: float
     key: str
@@ -40,7 +40,7 @@ def read(folder: Path, since: float = 0.0) -> tuple[list[Request], int]:
     called damaged."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: give the folder of preflab serve --log.")
-    files = sorted(path for path in folder.iterdir() if DAY.fullmatch(path.name))
+    files = [path for _, path in days_in(folder)[0]]
     if not files:
         raise UserError(f"{folder} holds no log of use: its files are called 2026-11-30.jsonl.")
     found = [request for path in files for request in _requests(path)]
@@ -51,7 +51,10 @@ def read(folder: Path, since: float = 0.0) -> tuple[list[Request], int]:
 
 def _requests(path: Path) -> Iterator[Request | None]:
     """The requests of a file; None: a damaged line."""
-    lines = path.read_text(encoding="utf8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf8", errors="replace").split("\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     for line in lines[:-1]:
         try:
             row = json.loads(line)
@@ -68,7 +71,7 @@ def _request(row: dict[str, Any]) -> Request:
         key=str(row["key"]),
         model=str(row.get("model", "")),
         status=int(row["status"]),
-        tokens=int(row.get("prompt_tokens", 0)) + int(row.get("tokens", 0)),
+        tokens=int(row.get("computed", 0)),
         against=frozenset(str(verdict["category"]) for verdict in verdicts),
         blocked=any(verdict["action"] != "flag" for verdict in verdicts),
         moderation=row.get("path") == "/v1/moderations",

@@ -164,9 +164,6 @@ def test_a_search_goes_on_with_the_same_trials_whatever_its_jobs_give_now(
     _, after = _run(tmp_path, monkeypatch, lambda x, seed: x)
     assert [t["values"]["x"] for t in after] == values
     assert [t["state"] for t in after] == ["done"] * 5
-    # Another search in the same folder proposes anew.
-    _, other = _run(tmp_path, monkeypatch, lambda x, seed: x, seed=1)
-    assert [t["values"]["x"] for t in other] == [1, 2, 3, 4, 5]
 
 
 def test_a_plan_says_what_will_be_searched() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from people.server.sites import HOST, ORIGIN, OWN, Site, a_site, three
 from preflab.errors import UserError
+from preflab_people.server import rules
+from preflab_people.server.answers import Refused
 from preflab_people.server.rules import (
     HEADERS,
     MOST_BYTES,
@@ -136,8 +140,26 @@ def test_names_of_hosts() -> None:
     assert [
         host_name(h) for h in ("a.b:80", "[::1]", "A", "a b", "a:b", "a:123456", "[::1", "")
     ] == [*("a.b", "::1", "a", "", "", "", "", "")]
+    # An address has one name however it is written; what is none allows nobody.
+    assert [host_name(h) for h in ("[0:0:0::1]:80", "[2001:DB8:0::1]", "[:::]", "[1.2.3.4]")] == [
+        *("::1", "2001:db8::1", "", "")
+    ]
+    assert {"2001:db8::1", "2001:db8::2"} <= allowed_hosts(["2001:DB8::1", "[2001:db8:0::2]:80"])
     names = ("127.0.0.1", "::1", "localhost", "127.9.9.9", "0.0.0.0", "::", "", "example.org")
     assert [is_loopback(n) for n in names] == [True] * 4 + [False] * 4
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte in every 0.01 s would keep its connection for ever."""
+    monkeypatch.setattr(rules, "BODY_SECONDS", 0.1)
+
+    async def slowly() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    with pytest.raises(Refused, match="The body took more than") as refused:
+        asyncio.run(rules.read_body(slowly, 10_000))
+    assert refused.value.status == 408
 
 
 def test_behind_a_proxy_the_public_name_and_https_are_needed(tmp_path: Path) -> None:

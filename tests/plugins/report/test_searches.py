@@ -46,6 +46,11 @@ def test_the_best_trial_is_named_and_called_optimistic(tmp_path: Path) -> None:
     )
     assert "is optimistic" in worth
     assert worth.endswith("preflab -cn my_study a=1 x=3 study.search=null seed=101,102,103")
+    (tmp_path / "0" / "manifest.json").write_text(
+        json.dumps(manifest | {"where": {"config_dir": "/home/me/my studies"}})
+    )
+    worth = search_findings(_search(tmp_path, TRIALS, 2))[1]
+    assert "preflab -cd '/home/me/my studies' -cn my_study a=1 x=3" in worth
     assert "x 100 %" in importance
     less = _search(tmp_path, TRIALS, 0)
     assert "x=1, with gold/gold 0.200" in search_findings(less)[0]
