@@ -120,7 +120,8 @@ class GroupsConfig:
 
     def measured(self) -> tuple[str, ...]:
         """Utility, win rate, agreement."""
-        return ("group_utility", "group_win_rate", "group_agreement")
+        agreement = (f"group_agreement/{what}" for what in ("within", "between", "divided"))
+        return ("group_utility/*", "group_win_rate/*", *agreement)
 
 
 @dataclass
@@ -131,4 +132,4 @@ class GroupAgreementConfig:
 
     def measured(self) -> tuple[str, ...]:
         """Agreement."""
-        return ("ranked_agreement",)
+        return ("ranked_agreement/within", "ranked_agreement/between")

@@ -82,12 +82,17 @@ def _opponents(arms: Sequence[Arm]) -> Iterator[str]:
             yield f"{name} is not of every arm against the evaluation's baseline: {told}."
 
 
+DEBUG = "Made with debug=fast: it shows that everything runs, and no number means anything."
+
+
 def _debug(runs: Sequence[RunResult]) -> Iterator[str]:
     if any(run.fast for run in runs):
-        yield "Made with debug=fast: it shows that everything runs, and no number means anything."
+        yield DEBUG
 
 
 def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
+    if any(run.fast for arm in arms for run in arm.runs):
+        return  # more seeds of such runs would show nothing
     several = [arm for arm in arms if len(arm.runs) > 1]
     if any(arm.measures for arm in arms):
         if not several:

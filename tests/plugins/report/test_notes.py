@@ -43,6 +43,7 @@ def test_fast_runs_are_marked_as_meaningless(tmp_path: Path) -> None:
     (tmp_path / "0" / ".hydra").mkdir()
     (tmp_path / "0" / ".hydra" / "config.yaml").write_text("seed: 1\nfast: true\n")
     assert _has_note(tmp_path, "debug=fast")
+    assert not _has_note(tmp_path, "seed")  # no advice on numbers that mean nothing
 
 
 @pytest.mark.slow
