@@ -40,7 +40,7 @@ def power(words: list[str]) -> int:
     from preflab.intervals import LEVEL
     from preflab_builtin.power.claims import HOUR, as_json, outlooks, seconds_of_all
     from preflab_builtin.power.detecting import WANTED
-    from preflab_builtin.report.notes import DEBUG
+    from preflab_builtin.report.findings import DEBUG
 
     studies, left_out = _studies([_folder(word) for word in options.studies])
     found = [(study, outlooks(study)) for study, _ in studies]

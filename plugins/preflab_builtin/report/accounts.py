@@ -57,6 +57,8 @@ def _counted(what: str, number: float) -> str:
     '3 dropped (deduplicate: the same record again)'
     >>> _counted("mix: tokens left out per epoch", 22), _counted("missing end tokens", 1)
     ('22 tokens left out per epoch (mix)', '1 text without an end token')
+    >>> _counted("rankings without a preference", 1), _counted(SHARED_TOKEN, 1)
+    ('1 ranking without a preference', 'padding is the end token')
     """
     head, comma, reason = what.partition(", ")
     if comma:
@@ -65,7 +67,9 @@ def _counted(what: str, number: float) -> str:
         return what
     head, colon, rest = what.rpartition(": ")
     if rest == "missing end tokens":
-        rest = f"text{'s' * (number != 1)} without an end token"
+        rest = "texts without an end token"
+    if number == 1:
+        rest = re.sub(r"s\b", "", rest, count=1)
     return f"{number:g} {rest}{f' ({head})' * bool(colon)}"
 
 

@@ -20,7 +20,6 @@ def notes(
         *_world(arms),
         *_said(counted),
         *_opponents(arms),
-        *_debug(counted),
         *_intervals(arms),
         *_people(arms),
         *_baselines(counted),
@@ -80,14 +79,6 @@ def _opponents(arms: Sequence[Arm]) -> Iterator[str]:
         if sides:
             told = "; ".join(f"{label} against {other}" for label, other in sides.items())
             yield f"{name} is not of every arm against the evaluation's baseline: {told}."
-
-
-DEBUG = "Made with debug=fast: it shows that everything runs, and no number means anything."
-
-
-def _debug(runs: Sequence[RunResult]) -> Iterator[str]:
-    if any(run.fast for run in runs):
-        yield DEBUG
 
 
 def _intervals(arms: Sequence[Arm]) -> Iterator[str]:

@@ -24,8 +24,8 @@ def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
     assert max(map(len, lines[:20])) <= 176
     at = next(i for i, line in enumerate(lines) if line.strip().startswith("best-of-n"))
     row = lines[at]
-    # Below the values are the intervals of proxy reward, utility, win rate and tasks; a bound of the
-    # KL has none.
+    # Below the values are the intervals of proxy reward, utility, win rate and tasks; the bound of
+    # a KL has none.
     assert len(re.findall(r"\[[^]]+\]", lines[at + 1])) == 4
     assert "≤ 0.64" in row  # a bound, not an estimate
     assert "57.0 %" in row  # win rate .59, and the shift of seed 1 is -.02
