@@ -22,10 +22,10 @@ def add_seeds(
     """Run the later blocks of a study until its claims are decided; the folders of all jobs.
 
     where: those of the first block, which have run. fast: with debug=fast, where no number of seeds
-    decides anything. Before each block the study looks at the jobs
-    of the blocks before it and at nothing else, so that the same command looks at the same runs
-    again after a kill. It stops too where more seeds decide nothing: no run gives an estimate, or
-    a whole block failed or waits. At the most seeds that it may have, it says what is undecided.
+    decides anything. Before each block the study looks at the jobs of the blocks before it and at
+    nothing else, so that the same command looks at the same runs again after a kill. It stops too
+    where more seeds decide nothing: no run gives an estimate, or a whole block failed or waits. At
+    the most seeds that it may have, it says what is undecided.
     """
     if not line.later:
         return where

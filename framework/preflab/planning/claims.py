@@ -31,7 +31,8 @@ def check_claims(line: CommandLine, jobs: Sequence[Job]) -> list[str]:
         for name, arm in absent
     ]
     wrong = [name for name, _ in absent] if told and not _leaves_out(line) else []
-    wrong += [name for name, measure in unmeasured.items() if not _own_file_has(line, measure)]
+    own = _measured_by_file(line) if unmeasured else []
+    wrong += [name for name, measure in unmeasured if not _is_announced(measure, own)]
     if wrong:
         cures = " ".join(f"'~study.claims.{name}'" for name in dict.fromkeys(wrong))
         cure = f"Correct the study's file, or leave out what cannot be answered with {cures}."
@@ -86,24 +87,26 @@ def _own(line: CommandLine) -> CommandLine:
     return parse(["-cn", line.config_name, *given])
 
 
-def _of_measures(study: StudyConfig, jobs: Sequence[Job]) -> tuple[list[str], dict[str, str]]:
+def _of_measures(
+    study: StudyConfig, jobs: Sequence[Job]
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Sentences on what no job measures, and the claims about it with the measure."""
     names = _announced(jobs)
     if not study.claims or names is None:
-        return [], {}
+        return [], []
     if not any(job.run.makes_stage("evaluation") for job in jobs):
-        return ["The study has claims, but its jobs measure nothing: choose an evaluation."], {}
+        return ["The study has claims, but its jobs measure nothing: choose an evaluation."], []
     known = [*names, *OF_REPORTS]
-    unmeasured = {
-        key: measure
+    unmeasured = [
+        (key, measure)
         for key, claim in study.claims.items()
         for measure in _measures(claim)
-        if names and not any(announces(name, measure) for name in known)
-    }  # without a name: an evaluation of a plugin without evaluators
+        if names and not _is_announced(measure, known)
+    ]  # without a name: an evaluation of a plugin without evaluators
     said = [
         f"study.claims.{key} is about {measure}, which no evaluator of the jobs measures: these "
         f"jobs do not answer it. {nearest(measure, known)}"
-        for key, measure in unmeasured.items()
+        for key, measure in unmeasured
     ]
     return said, unmeasured
 
@@ -116,12 +119,16 @@ def _announced(jobs: Sequence[Job]) -> list[str] | None:
     return list(dict.fromkeys(name for names in found for name in names or ()))
 
 
-def _own_file_has(line: CommandLine, measure: str) -> bool:
-    """Whether the jobs of the study's file as it is may have a measure, or are not known."""
+def _measured_by_file(line: CommandLine) -> list[str] | None:
+    """What the jobs of the study's file measure without the other words of the command; None: that
+    is not known."""
     try:
-        names = _announced(check_jobs(_own(line)))
+        return _announced(check_jobs(_own(line)))
     except UserError:  # it needs words of the command line
-        return True
+        return None
+
+
+def _is_announced(measure: str, names: Sequence[str] | None) -> bool:
     return names is None or any(announces(name, measure) for name in names)
 
 

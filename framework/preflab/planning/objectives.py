@@ -35,8 +35,8 @@ def check_decisive(run: Run) -> None:
     """`UserError` for an option that names a measure which the component's own evaluators do not
     take. A config says by a method ``decided_by()`` which options do: their names and measures."""
     for choice in run.all_choices():
-        names = _names(run, choice)
         decisive: Mapping[str, str] = getattr(choice.config, "decided_by", dict)()
+        names = _names(run, choice) if decisive else None
         for key, measure in decisive.items() if names is not None else ():
             if not any(announces(name, measure) for name in names or ()):
                 raise UserError(
