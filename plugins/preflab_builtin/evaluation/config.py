@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -307,10 +308,13 @@ class SuiteConfig:
         owners: dict[str, str] = {}
         for key, evaluator in self.evaluators.items():
             # Which names the evaluators of other plugins give is known when they have measured.
+            shared: dict[str, list[str]] = {}
             for name in getattr(evaluator, "measured", tuple)():
                 if (other := owners.setdefault(name, key)) != key:
-                    yield (
-                        f"evaluators.{key}",
-                        f"measures {name}, which evaluators.{other} measures too: give it another "
-                        f"label, or leave it out with evaluation.evaluators.{key}=null",
-                    )
+                    shared.setdefault(other, []).append(re.sub(r"\{\w+\}", "*", name))
+            for other, names in shared.items():
+                yield (
+                    f"evaluators.{key}",
+                    f"measures {', '.join(names)}, which evaluators.{other} measures too: give it "
+                    f"another label, or leave it out with evaluation.evaluators.{key}=null",
+                )
