@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from preflab.composing import search_path
 from preflab.composing.compose import compose, parse
 from preflab.door import discovery
+from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +115,7 @@ def test_own_data_is_read_by_the_printed_commands(
     (job,) = check_jobs(parse([*words, "policy=tiny", "pretrain=none"]))
     assert job.run.counts() == {"prompts": 30, "rankings": 30}
     assert [stage.name for stage in job.run.stages] == ["reward_model", "algorithm", "evaluation"]
+    assert [notice for choice in job.run.all_choices() for notice in inspect(choice).notices] == []
 
 
 def test_the_plugin_of_ten_lines_is_a_reward(

@@ -27,7 +27,9 @@ class Inspection:
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
     pretraining stage is skipped. parameters: how many numbers these weights are (0: not known),
     by which learning rates are judged. shape: the policy's sizes, as far as they are known before
-    data is read (`plan` reckons memory from them). gold: the data knows the true utility. rejected:
+    data is read (`plan` reckons memory from them). gold: the data knows the true utility; the
+    names of its parts, the sum included, if they are known. families: of its documents, if known.
+    rejected:
     ``file:line: field: reason`` of every row that was left out, by record type; each run folder
     holds them.
     notices: sentences that a person should read before the first stage, counted and with an example
@@ -49,7 +51,8 @@ class Inspection:
     pretrained: bool = False
     parameters: int = 0
     shape: ModelShape | None = None
-    gold: bool = False
+    gold: bool | Sequence[str] = False
+    families: Sequence[str] = ()
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
     waiting: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -83,7 +84,29 @@ class Evaluation:
 
 
 class Evaluator(Protocol):
-    """A judge of a run's result."""
+    """A judge of a run's result.
+
+    A method ``measured()`` of its config returns the names of its measures, so that a claim or a
+    search is refused before any work if it names another one. ``*`` in a name stands for what only
+    the data says, ``{gold}`` and ``{family}`` for each part of the true utility and each family of
+    documents (`preflab.components.Inspection`).
+    """
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Judge it."""
+
+
+_BY_DATA = re.compile(r"\*|\{\w+\}")
+"""What stands for any text in an announced name."""
+
+
+def announces(announced: str, measure: str) -> bool:
+    """Whether a name that an evaluator announces stands for a measure.
+
+    >>> announces("gold/{gold}", "gold/harmless"), announces("families/*", "families/")
+    (True, False)
+    >>> announces("gold/gold", "gold/gold/more")
+    False
+    """
+    parts = map(re.escape, _BY_DATA.split(announced))
+    return re.fullmatch(".+".join(parts), measure) is not None

@@ -250,14 +250,15 @@ def decimals(low: float, high: float, least: int, most: int = 9) -> int:
 
 
 def within(measure: Measure, least: float, most: float) -> Measure:
-    """The measure with its range, and its interval, if it has one, cut to it. An estimate outside
-    the range, such as a negative KL, stays inside its interval."""
+    """The measure with its range, and its interval, if it has one, cut to it; the whole interval of
+    an estimate outside the range.
+
+    >>> [within(Measure(v, v - 0.2, v + 0.2), 0.0, 1.0).low for v in (0.1, -0.1)]
+    [0.0, -0.30000000000000004]
+    """
     low, high = measure.low, measure.high
-    if math.isfinite(low):
-        low, high = (
-            min(measure.value, max(least, low)),
-            max(measure.value, min(most, high)),
-        )
+    if math.isfinite(low) and least <= measure.value <= most:
+        low, high = max(least, low), min(most, high)
     return replace(measure, low=low, high=high, least=least, most=most)
 
 

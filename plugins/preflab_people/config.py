@@ -59,6 +59,13 @@ class ComparedConfig:
         "model), labelers (the run's), gold",
     )
 
+    def measured(self) -> tuple[str, ...]:
+        """What people said, as far as they were asked for it; for groups of them too."""
+        of_people = ("likert", "length_gap", "over_labelers", "bradley_terry", "agreement")
+        rates, agreement = ("win_rate/people", "win_rate/people_*"), ("labelers", "alpha")
+        others = [*(f"{what}/people" for what in of_people), *(f"agreement/{a}" for a in agreement)]
+        return (*rates, "flags/*", *others)
+
     def needs(self) -> tuple[str, ...]:
         """What the judge needs."""
         words = {Judge.reward: "reward_model", Judge.labelers: "labeler", Judge.gold: "gold"}

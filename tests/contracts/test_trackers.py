@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,8 +59,22 @@ def wandb_records(data: bytes) -> Iterator[bytes]:
             parts = b""
 
 
+def wandb_lives() -> bool:
+    """Whether a process of wandb's own, which writes its files, is alive."""
+    binary = Path(importlib.import_module("wandb").__file__ or "").parent / "bin"
+    return any(_target(exe).startswith(str(binary)) for exe in Path("/proc").glob("[0-9]*/exe"))
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # it has ended by now, or is somebody else's
+        return ""
+
+
 def wandb_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows in wandb's files of a run, once wandb's own process has written its end."""
+    """The rows in wandb's files of a run. They are complete once wandb's own process has written
+    the end of the run, or has ended; on a busy machine that can take minutes."""
     wandb_internal_pb2: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     def records() -> list[Any]:
@@ -67,10 +82,10 @@ def wandb_rows(folder: Path) -> Iterator[dict[str, Any]]:
         found = (record for path in paths for record in wandb_records(path.read_bytes()))
         return [wandb_internal_pb2.Record.FromString(data) for data in found]
 
-    for _ in range(600):  # a process of its own, on a machine that may be busy
-        if any(record.WhichOneof("record_type") == "exit" for record in records()):
-            break
-        time.sleep(0.1)
+    alive = True
+    while alive and not any(r.WhichOneof("record_type") == "exit" for r in records()):
+        alive = wandb_lives()  # looked at first: what it wrote before its end is read once more
+        time.sleep(0.2)
     for record in records():
         if record.WhichOneof("record_type") == "history":
             items = record.history.item

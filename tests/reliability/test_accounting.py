@@ -204,11 +204,11 @@ def test_every_rejected_row_is_in_a_file(finished: Path) -> None:
 
 def test_the_terminal_and_the_page_report_it(finished: Path) -> None:
     log = (finished / "log.txt").read_text()
-    assert log.count("Rows and tokens (most of any run): ") == 2
+    assert log.count("Left out or cut: ") == 2
     for said in (
-        "demonstrations: left out, bad row 2",
-        "reward_model: tokens lost 12",
-        "algorithm: episodes left out 2",
+        "demonstrations: 2 left out (bad row)",
+        ", 12 tokens lost",
+        "algorithm: 2 episodes left out",
     ):
         assert said in log
     (page, _) = (path.read_text() for path in finished.glob("runs/config/*/report.html"))

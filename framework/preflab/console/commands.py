@@ -67,7 +67,7 @@ def plugins(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="preflab plugins", description=plugins.__doc__)
     parser.add_argument("words", nargs="*", metavar="show KIND NAME")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
     loaded = registry().plugins
     if options.words:
@@ -110,13 +110,15 @@ def doctor(arguments: list[str]) -> int:
 
 
 def artifacts(arguments: list[str]) -> int:
-    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs
-    left half-made"""
+    """artifacts list|prune [--dir DIR] [--all]: what is kept, with sizes; prune removes what killed
+    runs left half-made, with --all everything"""
     from preflab.storage.artifacts import Store
 
     parser = argparse.ArgumentParser(prog="preflab artifacts", description=artifacts.__doc__)
     parser.add_argument("action", choices=["list", "prune"])
-    parser.add_argument("--dir", type=Path, default=Path("artifacts"))
+    parser.add_argument(
+        "--dir", type=Path, default=Path("artifacts"), help="of the artifacts (default: artifacts)"
+    )
     parser.add_argument("--all", action="store_true", help="prune: remove complete artifacts too")
     options = parser.parse_args(arguments)
     store = Store(options.dir)
@@ -178,7 +180,7 @@ def report(arguments: list[str]) -> int:
     the folder, or for several comparison.html here"""
     parser = argparse.ArgumentParser(prog="preflab report", description=report.__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="the page; the same as Markdown is beside it")
     options = parser.parse_args(arguments)
     from preflab.console.launch import report_text
     from preflab.storage.run_folder import REPORT

@@ -19,7 +19,7 @@ def compare(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="preflab runs compare", description=compare.__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--measures", default="", help="these, also where they are equal")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
     folders = [folder_of(word) for word in options.runs]
     runs = [FoundRun(folder, manifest_of(folder)) for folder in folders]

@@ -73,7 +73,7 @@ def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
     if line.search is not None:
         where = go_on_searching(line, where)
     else:
-        where = add_seeds(line, jobs[0].run.study, where)
+        where = add_seeds(line, jobs[0].run.study, where, jobs[0].run.settings.fast)
     try:
         text = report_text([where.folder], where.folder / REPORT)
     except PreflabError as error:

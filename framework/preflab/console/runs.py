@@ -46,7 +46,7 @@ def _list(arguments: list[str], usage: str) -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT)
     parser.add_argument("--measures", default="", help="of the evaluation: names, or families/*")
     parser.add_argument("--tag", default="", help="only runs with this tag")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
         raise UserError(_no_folder(str(options.folder)))
@@ -166,7 +166,9 @@ def _remove(arguments: list[str]) -> int:
     artifacts are kept, but with --artifacts those that no other run has"""
     parser = argparse.ArgumentParser(prog="preflab runs rm", description=_remove.__doc__)
     parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--artifacts", action="store_true")
+    parser.add_argument(
+        "--artifacts", action="store_true", help="remove its artifacts too, unless others use them"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     about = removal(folder_of(options.run), ROOT)

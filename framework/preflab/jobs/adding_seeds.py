@@ -16,13 +16,16 @@ from preflab.storage.run_folder import is_complete, read_ledger
 from preflab.study import SeedsConfig, StudyConfig, Verdict
 
 
-def add_seeds(line: CommandLine, study: StudyConfig | None, where: Places) -> Places:
+def add_seeds(
+    line: CommandLine, study: StudyConfig | None, where: Places, fast: bool = False
+) -> Places:
     """Run the later blocks of a study until its claims are decided; the folders of all jobs.
 
-    where: those of the first block, which have run. Before each block the study looks at the jobs
-    of the blocks before it and at nothing else, so that the same command looks at the same runs
-    again after a kill. It stops too where more seeds decide nothing: no run gives an estimate, or
-    a whole block failed or waits. At the most seeds that it may have, it says what is undecided.
+    where: those of the first block, which have run. fast: with debug=fast, where no number of seeds
+    decides anything. Before each block the study looks at the jobs of the blocks before it and at
+    nothing else, so that the same command looks at the same runs again after a kill. It stops too
+    where more seeds decide nothing: no run gives an estimate, or a whole block failed or waits. At
+    the most seeds that it may have, it says what is undecided.
     """
     if not line.later:
         return where
@@ -31,7 +34,7 @@ def add_seeds(line: CommandLine, study: StudyConfig | None, where: Places) -> Pl
     jobs, last = list(where.jobs), where.jobs
     for number, block in enumerate((*line.later, None)):
         seeds = study.seeds.looks[number]
-        reason = _why_to_stop(study, seeds, jobs, last, where.folder)
+        reason = _why_to_stop(study, seeds, jobs, last, where.folder, fast)
         if reason:
             _say(reason)
             break
@@ -43,7 +46,12 @@ def add_seeds(line: CommandLine, study: StudyConfig | None, where: Places) -> Pl
 
 
 def _why_to_stop(
-    study: StudyConfig, seeds: int, jobs: Sequence[Path], last: Sequence[Path], root: Path
+    study: StudyConfig,
+    seeds: int,
+    jobs: Sequence[Path],
+    last: Sequence[Path],
+    root: Path,
+    fast: bool,
 ) -> str:
     """One sentence if no further block is to be run, else "", and the look is shown. last: the
     folders of the block that has just run."""
@@ -66,6 +74,8 @@ def _why_to_stop(
         text += f", and no run that answers {', '.join(unanswered)}, whatever the number of seeds"
     if not undecided:
         return f"{text}. No more seeds."
+    if seeds >= study.seeds.at_most and fast:
+        return f"{text}. Runs with debug=fast decide nothing, whatever the number of seeds."
     if seeds >= study.seeds.at_most:
         return f"{text}. {_still_undecided(undecided, seeds, complete, root)}"
     _say(f"{text}; seeds are added for {', '.join(undecided)} (at most {study.seeds.at_most}).")

@@ -7,31 +7,36 @@ from collections.abc import Iterator, Sequence
 
 from preflab.composing.compose import CommandLine, parse
 from preflab.errors import UserError, nearest
-from preflab.planning.objectives import announced, begins
-from preflab.planning.reading import Job
+from preflab.evaluating import announces
+from preflab.planning.objectives import announced
+from preflab.planning.reading import Job, check_jobs
 from preflab.study import ClaimConfig, StudyConfig
 
-OF_REPORTS = "cost"
-"""Measures that reports add to every evaluated run begin with this: cost/flops, cost/tokens."""
+OF_REPORTS = ("cost/flops", "cost/tokens")
+"""Measures that reports add to every evaluated run."""
 
 
 def check_claims(line: CommandLine, jobs: Sequence[Job]) -> list[str]:
-    """Sentences on claims that the jobs cannot answer. `UserError` for an arm that no job has,
-    unless the command line leaves arms of the study's file out. A search has its arms later."""
+    """Sentences on claims that the jobs cannot answer. `UserError` for an arm that no job has, and
+    for what no job measures, unless the command line leaves out what the study's file has. A search
+    has its arms later."""
     study = jobs[0].run.study
     if study is None or not line.multirun:
         return []
-    said = list(_of_measures(study, jobs))
     absent = [] if line.search is not None else list(_absent(study, jobs))
+    said, unmeasured = _of_measures(study, jobs)
     told = [
         f"study.claims.{name} speaks of the arm {arm}, which no job has: these jobs "
         f"do not answer it. {nearest(arm, _arms(jobs))}"
         for name, arm in absent
     ]
-    if told and not _leaves_out(line):
-        cures = dict.fromkeys(f"'~study.claims.{name}'" for name, _ in absent)
-        cure = f"Name an arm of the study, or leave the claim out with {' '.join(cures)}."
-        raise UserError("\n".join([*told, cure]))
+    wrong = [name for name, _ in absent] if told and not _leaves_out(line) else []
+    own = _measured_by_file(line) if unmeasured else []
+    wrong += [name for name, measure in unmeasured if not _is_announced(measure, own)]
+    if wrong:
+        cures = " ".join(f"'~study.claims.{name}'" for name in dict.fromkeys(wrong))
+        cure = f"Correct the study's file, or leave out what cannot be answered with {cures}."
+        raise UserError("\n".join([*told, *said, cure]))
     return [*told, *said]
 
 
@@ -71,31 +76,60 @@ def _arms(jobs: Sequence[Job]) -> list[str]:
 
 def _leaves_out(line: CommandLine) -> bool:
     """Whether the study's file sweeps something, other than seeds, that these jobs do not have."""
-    given = ("--config-dir", line.config_dir) if line.config_dir else ()
-    own = parse(["-cn", line.config_name, *given])
     jobs = [set(job) for job in line.jobs]
-    swept = ({word for word in job if not word.startswith("seed=")} for job in own.jobs)
+    swept = ({word for word in job if not word.startswith("seed=")} for job in _own(line).jobs)
     return not all(any(words <= job for job in jobs) for words in swept)
 
 
-def _of_measures(study: StudyConfig, jobs: Sequence[Job]) -> Iterator[str]:
-    found = [announced(job.run) for job in jobs]
-    if not study.claims or any(names is None for names in found):
-        return
-    names = list(dict.fromkeys(name for own in found for name in own or ()))
+def _own(line: CommandLine) -> CommandLine:
+    """The study's file without the other words of a command."""
+    given = ("--config-dir", line.config_dir) if line.config_dir else ()
+    return parse(["-cn", line.config_name, *given])
+
+
+def _of_measures(
+    study: StudyConfig, jobs: Sequence[Job]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Sentences on what no job measures, and the claims about it with the measure."""
+    names = _announced(jobs)
+    if not study.claims or names is None:
+        return [], []
     if not any(job.run.makes_stage("evaluation") for job in jobs):
-        yield "The study has claims, but its jobs measure nothing: choose an evaluation."
-        return
-    if not names:  # an evaluation of a plugin without evaluators
-        return
-    for key, claim in study.claims.items():
-        for measure in _measures(claim):
-            if not any(begins(measure, name) for name in (*names, OF_REPORTS)):
-                yield (
-                    f"study.claims.{key} is about {measure}, which no evaluator of the jobs "
-                    f"measures: these jobs do not answer it. Measures begin with one of these: "
-                    f"{nearest(measure, names)}"
-                )
+        return ["The study has claims, but its jobs measure nothing: choose an evaluation."], []
+    known = [*names, *OF_REPORTS]
+    unmeasured = [
+        (key, measure)
+        for key, claim in study.claims.items()
+        for measure in _measures(claim)
+        if names and not _is_announced(measure, known)
+    ]  # without a name: an evaluation of a plugin without evaluators
+    said = [
+        f"study.claims.{key} is about {measure}, which no evaluator of the jobs measures: these "
+        f"jobs do not answer it. {nearest(measure, known)}"
+        for key, measure in unmeasured
+    ]
+    return said, unmeasured
+
+
+def _announced(jobs: Sequence[Job]) -> list[str] | None:
+    """What the jobs measure; None: an evaluator does not say."""
+    found = [announced(job.run) for job in jobs]
+    if any(names is None for names in found):
+        return None
+    return list(dict.fromkeys(name for names in found for name in names or ()))
+
+
+def _measured_by_file(line: CommandLine) -> list[str] | None:
+    """What the jobs of the study's file measure without the other words of the command; None: that
+    is not known."""
+    try:
+        return _announced(check_jobs(_own(line)))
+    except UserError:  # it needs words of the command line
+        return None
+
+
+def _is_announced(measure: str, names: Sequence[str] | None) -> bool:
+    return names is None or any(announces(name, measure) for name in names)
 
 
 def _measures(claim: ClaimConfig) -> list[str]:

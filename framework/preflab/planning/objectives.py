@@ -1,15 +1,20 @@
-"""Whether a run measures what its study searches by."""
+"""Whether a run measures what decides in it: the objective of its study's search, and what the
+options of its components name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from preflab.door.choice import Choice
 from preflab.errors import UserError, nearest
+from preflab.evaluating import announces
+from preflab.planning.asking import inspect
 from preflab.planning.run import Run
 
 
 def check_objective(run: Run) -> None:
-    """`UserError` if no evaluator of the run makes the objective of its study's search. Evaluators
-    say what they measure by the beginning of its name (``measured`` of their config); one that does
-    not say may measure anything."""
+    """`UserError` if no evaluator of the run makes the objective of its study's search. One that
+    does not say what it measures (``measured`` of its config) may measure anything."""
     search = run.study.search if run.study else None
     if search is None:
         return
@@ -19,27 +24,54 @@ def check_objective(run: Run) -> None:
             "an evaluation (evaluation=ladder)."
         )
     names = announced(run)
-    if names is not None and not any(begins(search.objective, name) for name in names):
+    if names is not None and not any(announces(name, search.objective) for name in names):
         raise UserError(
             f"study.search.objective is {search.objective}, which no evaluator of the run "
-            f"measures. Measures begin with one of these: {nearest(search.objective, names)}"
+            f"measures. {nearest(search.objective, names)}"
         )
 
 
+def check_decisive(run: Run) -> None:
+    """`UserError` for an option that names a measure which the component's own evaluators do not
+    take. A config says by a method ``decided_by()`` which options do: their names and measures."""
+    for choice in run.all_choices():
+        decisive: Mapping[str, str] = getattr(choice.config, "decided_by", dict)()
+        names = _names(run, choice) if decisive else None
+        for key, measure in decisive.items() if names is not None else ():
+            if not any(announces(name, measure) for name in names or ()):
+                raise UserError(
+                    f"{choice.key}.{key} decides by {measure}, which its evaluators do not "
+                    "measure: add one that does, or name another measure. "
+                    f"{nearest(measure, names or ())}"
+                )
+
+
 def announced(run: Run) -> list[str] | None:
-    """With what the measures of a run begin, [] if it measures nothing; None: an evaluator does not
-    say."""
-    if not run.makes_stage("evaluation"):
-        return []
-    choices = [c for c in run.choices["evaluation"].all() if c.component.kind == "evaluator"]
-    known = [tuple(getattr(choice.config, "measured", tuple)()) for choice in choices]
-    return [name for those in known for name in those] if all(known) else None
-
-
-def begins(measure: str, name: str) -> bool:
-    """Whether a measure is one that an evaluator announces.
-
-    >>> begins("gold/gold", "gold"), begins("golden", "gold"), begins("gold", "gold")
-    (True, False, True)
+    """The measures of a run, with ``*`` for what only its data says
+    (`preflab.evaluating.announces`); [] if it measures nothing; None: an evaluator does not say.
     """
-    return measure == name or measure.startswith(f"{name}/")
+    return _names(run, run.choices["evaluation"]) if run.makes_stage("evaluation") else []
+
+
+def _names(run: Run, choice: Choice) -> list[str] | None:
+    """The measures of a component's evaluators. What an evaluator holds speaks through it."""
+    evaluators = [part.config for part in choice.nested if part.component.kind == "evaluator"]
+    known = [tuple(getattr(config, "measured", tuple)()) for config in evaluators]
+    if not all(known):
+        return None
+    gold, families = inspect(run.choices["data"]).gold, inspect(run.source("documents")).families
+    parts = () if isinstance(gold, bool) else gold
+    names = (_filled(name, gold=parts, family=families) for those in known for name in those)
+    return [name for those in names for name in those]
+
+
+def _filled(announced: str, **values: Sequence[str]) -> list[str]:
+    """The names that one with a word in braces stands for; with ``*`` if its values are not known.
+
+    >>> _filled("gold/{gold}", gold=["gold", "harmless"]), _filled("a/{family}", family=[])
+    (['gold/gold', 'gold/harmless'], ['a/*'])
+    """
+    for word, known in values.items():
+        if f"{{{word}}}" in announced:
+            return [announced.replace(f"{{{word}}}", value) for value in known or ["*"]]
+    return [announced]

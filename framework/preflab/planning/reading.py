@@ -24,7 +24,7 @@ from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.going_on import check_going_on
-from preflab.planning.objectives import check_objective
+from preflab.planning.objectives import check_decisive, check_objective
 from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
@@ -103,6 +103,7 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     run = _with_precision(_settled(chosen(config, registry, known)))
     check(run)
     check_objective(run)
+    check_decisive(run)
     inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
     inputs = {key: seen.content for key, seen in inspected.items() if not seen.waiting}
     return replace(run, stages=tuple(_plan(run)), inputs=inputs)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
+from preflab.evaluating import announces
 from preflab.interfaces import Evaluation, Evaluator, Subject
 from preflab.planning.asking import words
 from preflab.records import Prompt, Rollout
@@ -53,6 +54,11 @@ class EvaluatorContract(ComponentContract):
                     f"{name} is outside its interval: {measure}"
                 )
             assert measure.n >= 0, f"{name} is measured on {measure.n} cases"
+        announced = tuple(getattr(preflab_case.choice.config, "measured", tuple)())
+        for name in evaluation.measures if announced else ():
+            assert any(announces(one, name) for one in announced), (
+                f"{name} is measured, but measured() of the config announces {announced}"
+            )
         for name, column in evaluation.values.items():
             assert len(column) == len(judged.rollout), (
                 f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"

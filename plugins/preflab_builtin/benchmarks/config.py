@@ -114,8 +114,14 @@ class RowsConfig:
     )
 
     def measured(self) -> tuple[str, ...]:
-        """What is measured under each prefix."""
-        return tuple(f"{self.label or self.name}/{prefix}" for prefix in self.prefixes)
+        """Each metric under each prefix, over all rows and by group."""
+        metrics = [f"{prefix}/{name}" for prefix in self.prefixes for name in self.metric_names()]
+        groups = [f"{metric}/*" for metric in metrics] if self.group is not None else []
+        return tuple(f"{self.label or self.name}/{name}" for name in (*metrics, *groups))
+
+    def metric_names(self) -> Sequence[str]:
+        """The metrics."""
+        raise NotImplementedError
 
 
 @dataclass
@@ -167,10 +173,13 @@ class GenerationConfig(RowsConfig):
         ge=1,
     )
 
-    def measured(self) -> tuple[str, ...]:
-        """Each metric and score under each prefix."""
-        metrics = [*(metric.value for metric in self.metrics), *(self.scorers or ())]
-        return tuple(f"{place}/{metric}" for place in super().measured() for metric in metrics)
+    def metric_names(self) -> Sequence[str]:
+        """What is said of a response, and the highest of several."""
+        kinds = ["", *["_max"] * (self.samples > 1)]
+        if self.threshold is not None:
+            kinds += ["_share", *["_any"] * (self.samples > 1)]
+        scores = [f"{scorer}{kind}" for scorer in self.scorers or () for kind in kinds]
+        return [*(metric.value for metric in self.metrics), *scores, "tokens"]
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A prompt, and something to judge the responses by."""
@@ -240,6 +249,14 @@ class MultipleChoiceConfig(RowsConfig):
         Likelihood.mean, "log-probability of an answer: mean over its tokens (the paper's), or sum"
     )
 
+    def measured(self) -> tuple[str, ...]:
+        """Each metric, and the accuracy of guessing."""
+        return (*super().measured(), f"{self.label or self.name}/chance")
+
+    def metric_names(self) -> Sequence[str]:
+        """TruthfulQA's, if there is a best answer."""
+        return ("mc1", "mc2") if self.best is not None else ("accuracy", "mass")
+
     def check(self) -> Iterator[tuple[str, str]]:
         """Answers in one of the three forms."""
         yield from problems_of(self.path, self.template, self.prefixes)
@@ -286,6 +303,10 @@ class SentencePairsConfig(RowsConfig):
     )
     rows: int = option(2000, "most rows, the same ones for every run", ge=1, fast=4)
 
+    def metric_names(self) -> Sequence[str]:
+        """How often the first sentence is likelier, and how evenly."""
+        return ("first", "entropy")
+
     def check(self) -> Iterator[tuple[str, str]]:
         """At least two sentences."""
         yield from problems_of(self.path, "{sentence}", self.prefixes)
@@ -312,8 +333,8 @@ class HarnessConfig:
     batch: int = option(8, "rows read at a time", ge=1, affects_result=False)
 
     def measured(self) -> tuple[str, ...]:
-        """Each task."""
-        return tuple(f"{self.label}/{task}" for task in self.tasks)
+        """What the harness gives for each task, for the tasks of a group and of a pattern."""
+        return (f"{self.label}/*",)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """At least one task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,8 @@ NO_BASELINE, FILE = "none", "file"
 """Baselines that are not a policy of the run: nothing to compare with, and responses in a file."""
 PROXY = "proxy"
 """Label of the run's own reward model."""
+ACCURACIES = "all length difference matched matched_length matched_difference".split()
+"""What is counted of the pairs of a reward model: all of them, and those of similar length."""
 BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
 """sacrebleu's tokenisers, by its own names; 13a is its default."""
 
@@ -70,8 +73,8 @@ class GoldConfig:
     name: str = option("gold", "component")
 
     def measured(self) -> tuple[str, ...]:
-        """The utility and its parts."""
-        return ("gold",)
+        """The utility and its parts; the last two with a baseline."""
+        return ("gold/{gold}", "gold/gain", "gold/win")
 
 
 @dataclass
@@ -126,7 +129,7 @@ class LengthConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The length."""
-        return ("length",)
+        return ("length/tokens", "length/terminated")
 
 
 @dataclass
@@ -137,8 +140,8 @@ class KLConfig:
     name: str = option("kl", "component")
 
     def measured(self) -> tuple[str, ...]:
-        """The divergence."""
-        return ("kl",)
+        """The divergence; of best-of-n a bound of it."""
+        return ("kl/reference", "kl/bound")
 
 
 @dataclass
@@ -154,7 +157,7 @@ class FamiliesConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The accuracies."""
-        return ("families",)
+        return ("families/{family}", "families/mean")
 
     def needs(self) -> tuple[str, ...]:
         """Documents of its split."""
@@ -172,7 +175,7 @@ class DocumentLossConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The losses."""
-        return ("document_loss",)
+        return ("document_loss/{family}", "document_loss/all")
 
     def needs(self) -> tuple[str, ...]:
         """Documents of its split."""
@@ -201,7 +204,14 @@ class RewardAccuracyConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The accuracies, and the calibration."""
-        return (f"reward_accuracy/{source_label(self)}", f"calibration/{source_label(self)}")
+        label = source_label(self)
+        groups = (f"reward_accuracy/{label}/group/*",) if self.by_group else ()
+        return (
+            *(f"reward_accuracy/{label}/{name}" for name in ACCURACIES),
+            *groups,
+            f"calibration/{label}/loss",
+            f"calibration/{label}/overconfidence",
+        )
 
     def needs(self) -> tuple[str, ...]:
         """Rankings, and the run's reward model unless another one is judged."""
@@ -222,8 +232,9 @@ class BestOfNCurveConfig:
     )
 
     def measured(self) -> tuple[str, ...]:
-        """The curve."""
-        return (self.label,)
+        """The curve; the true utility where it is known."""
+        sizes = (2**k for k in range(self.pool.bit_length()))
+        return tuple(f"{self.label}/{n}/{what}" for n in sizes for what in ("reward", "gold", "kl"))
 
 
 @dataclass
@@ -297,10 +308,13 @@ class SuiteConfig:
         owners: dict[str, str] = {}
         for key, evaluator in self.evaluators.items():
             # Which names the evaluators of other plugins give is known when they have measured.
+            shared: dict[str, list[str]] = {}
             for name in getattr(evaluator, "measured", tuple)():
                 if (other := owners.setdefault(name, key)) != key:
-                    yield (
-                        f"evaluators.{key}",
-                        f"measures {name}, which evaluators.{other} measures too: give it another "
-                        f"label, or leave it out with evaluation.evaluators.{key}=null",
-                    )
+                    shared.setdefault(other, []).append(re.sub(r"\{\w+\}", "*", name))
+            for other, names in shared.items():
+                yield (
+                    f"evaluators.{key}",
+                    f"measures {', '.join(names)}, which evaluators.{other} measures too: give it "
+                    f"another label, or leave it out with evaluation.evaluators.{key}=null",
+                )

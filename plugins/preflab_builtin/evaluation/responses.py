@@ -38,7 +38,8 @@ class Length:
 
 class ReferenceKL:
     """kl/reference: mean over responses of the sum over their tokens of log pi - log ref, both at
-    the sampling temperature: an unbiased estimate of KL(pi || ref) in nats per response.
+    the sampling temperature: an unbiased estimate of KL(pi || ref) in nats per response. The KL is
+    not negative, but its estimate and the ends of the interval can be, and are not cut.
 
     That holds for responses drawn from the policy itself. If the responder chooses among several
     draws (`BestOf`), nothing is estimated; if its policy is the reference, kl/bound is the upper
@@ -71,6 +72,5 @@ class ReferenceKL:
             bound = Measure(best_of_n_kl_bound(responder.n), n=len(subject.rollout))
             return Evaluation({"kl/bound": bound})
         values = [float(v) for v in difference.double().sum(-1).tolist()]
-        mean = intervals.mean(values, questions(subject.rollout))
-        measure = intervals.within(mean, 0.0, math.inf)
+        measure = intervals.mean(values, questions(subject.rollout))
         return Evaluation({"kl/reference": measure}, {"kl/reference": values})

@@ -14,7 +14,7 @@ from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
-from preflab_builtin.evaluation.config import HeldOut, RewardAccuracyConfig, Unit
+from preflab_builtin.evaluation.config import ACCURACIES, HeldOut, RewardAccuracyConfig, Unit
 from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.judges import reward_source
 
@@ -102,10 +102,7 @@ class RewardAccuracy:
         everything = [True] * len(pairs)
         measures: dict[str, Measure] = {}
         accuracy, calibration = f"reward_accuracy/{self.label}", f"calibration/{self.label}"
-        for names, use in (
-            (("all", "length", "difference"), everything),
-            (("matched", "matched_length", "matched_difference"), close),
-        ):
+        for names, use in ((ACCURACIES[:3], everything), (ACCURACIES[3:], close)):
             difference = [a - b for a, b in zip(model, longer, strict=True)]
             columns = ((model, 0.0), (longer, 0.0), (difference, -1.0))
             for name, (values, least) in zip(names, columns, strict=True):

@@ -254,7 +254,8 @@ class GroupsConfig:
 
     def measured(self) -> tuple[str, ...]:
         """Utility, what is gained or paid, win rate, agreement."""
-        return ("group_utility", "group_gain", "group_win_rate", "group_agreement")
+        agreement = (f"group_agreement/{what}" for what in ("within", "between", "divided"))
+        return ("group_utility/*", "group_gain/*", "group_win_rate/*", *agreement)
 
 
 @dataclass
@@ -265,4 +266,4 @@ class GroupAgreementConfig:
 
     def measured(self) -> tuple[str, ...]:
         """Agreement."""
-        return ("ranked_agreement",)
+        return ("ranked_agreement/within", "ranked_agreement/between")

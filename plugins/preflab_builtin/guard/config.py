@@ -183,8 +183,13 @@ class GuardEvaluatorConfig:
     label: str = option("guard", "how the measures begin: guard/blocked")
 
     def measured(self) -> list[str]:
-        """How the names of its measures begin."""
-        return [f"{self.label}/", *([f"{self.label}ed/"] if self.evaluators else [])]
+        """Shares of what is blocked, and what other evaluators say behind the guard."""
+        own = ["blocked", "blocked_prompt", "flagged", "blocked/*"]
+        own += ["false_block"] * bool(self.benign)
+        own += ["missed", "harmful", "shown_harmful"] * (self.judge is not None)
+        others = (getattr(e, "measured", lambda: ("*",))() for e in self.evaluators.values())
+        behind = [f"{self.label}ed/{name}" for names in others for name in names]
+        return [*(f"{self.label}/{name}" for name in own), *behind]
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a guard."""

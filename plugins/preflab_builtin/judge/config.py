@@ -132,4 +132,4 @@ class PairJudgeConfig(AskedModel):
 
     def measured(self) -> tuple[str, ...]:
         """The win rate, and how the judge itself behaves."""
-        return (f"win_rate/{self.label}", self.label)
+        return (f"win_rate/{self.label}", f"{self.label}/first", f"{self.label}/agrees")

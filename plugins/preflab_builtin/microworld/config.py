@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preflab import option
+from preflab_builtin.microworld.gold import FLAGS
 
 
 @dataclass
@@ -115,7 +116,8 @@ class LabelerGroupsConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The accuracies."""
-        return ("labeler_groups",)
+        parts = "training training_ceiling held_out held_out_ceiling gap".split()
+        return tuple(f"labeler_groups/{part}" for part in parts)
 
 
 @dataclass
@@ -127,7 +129,10 @@ class RatingsConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The ratings and the flags."""
-        return ("likert", "flags")
+        return (
+            *(f"likert/{people}" for people in ("training", "held_out")),
+            *(f"flags/{flag}" for flag in FLAGS),
+        )
 
 
 @dataclass

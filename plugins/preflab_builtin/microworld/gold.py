@@ -15,6 +15,10 @@ a polite word beyond `COURTESY`."""
 PATIENCE, COURTESY = 16, 2
 TASK, FORM = 0.8, 0.2
 """Shares of the task and of the constraint in helpfulness; without a constraint the task is all."""
+PARTS = ("gold", "helpful", "concise", "truthful", "harmless")
+"""The true utility, and the parts that add up to it."""
+FLAGS = ("fails_task", "violates_constraint", "hallucination", "rude")
+"""What a labeler would tick."""
 _RUDE = frozenset(RUDE) | {"shut"}
 _POLITE = frozenset(POLITE)
 

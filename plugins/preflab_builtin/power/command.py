@@ -35,11 +35,12 @@ def power(words: list[str]) -> int:
         metavar="STUDY|FOLDER",
         help="a study's name (its runs in runs/STUDY), a multirun folder, or run folders",
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(words)
     from preflab.intervals import LEVEL
     from preflab_builtin.power.claims import HOUR, as_json, outlooks, seconds_of_all
     from preflab_builtin.power.detecting import WANTED
+    from preflab_builtin.report.findings import DEBUG
 
     studies, left_out = _studies([_folder(word) for word in options.studies])
     found = [(study, outlooks(study)) for study, _ in studies]
@@ -59,7 +60,8 @@ def power(words: list[str]) -> int:
             }
         )
         if not options.json:
-            _show(study, rows, hours, left_out)
+            remarks = _remarks(study, rows, hours, left_out)
+            _show(study, rows, [DEBUG] if any(run.fast for run in runs) else remarks)
     if options.json:
         print(json.dumps(facts, indent=1))
     return 0
@@ -115,13 +117,13 @@ def _why_nothing(rows: Sequence[Outlook]) -> str:
     )
 
 
-def _show(study: Study, rows: Sequence[Outlook], hours_of_a_seed: float, left_out: int) -> None:
+def _show(study: Study, rows: Sequence[Outlook], remarks: Sequence[str]) -> None:
     from rich.console import Console
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
     console = Console(width=width, highlight=False)
     console.print(_table(study, rows))
-    for line in _remarks(study, rows, hours_of_a_seed, left_out):
+    for line in remarks:
         print(f"- {line}")
 
 

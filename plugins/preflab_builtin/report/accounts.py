@@ -10,9 +10,11 @@ from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.runs import RunResult
 from preflab_builtin.report.wording import NOTHING
 
+SHARED_TOKEN = "padding is the end token"
+"""A fact that is counted as 1."""
 _LOSS = re.compile(
     r"^left out|^dropped|left out|lost| cut$|^missing|: missing|without a preference"
-    r"|padding is the end token"
+    rf"|{SHARED_TOKEN}"
 )
 """Names of counts of things that are gone."""
 Place = tuple[str, str]
@@ -39,9 +41,36 @@ def losses(arms: Sequence[Arm]) -> str:
         if number and _LOSS.search(place[1]):
             most[place] = max(number, most.get(place, 0))
     if not most:
-        return "Rows and tokens: nothing was left out, cut or lost."
-    parts = "; ".join(f"{where}: {what} {number:g}" for (where, what), number in most.items())
-    return f"Rows and tokens (most of any run): {parts}."
+        return "All records and tokens were used: none was left out or cut."
+    by_place: dict[str, list[str]] = {}
+    for (where, what), number in most.items():
+        by_place.setdefault(where, []).append(_counted(what, number))
+    parts = "; ".join(f"{where}: {', '.join(some)}" for where, some in by_place.items())
+    several = sum(len(arm.runs) for arm in arms) > 1
+    return f"Left out or cut{' (the most in any run)' * several}: {parts}."
+
+
+def _counted(what: str, number: float) -> str:
+    """A count as a sentence says it.
+
+    >>> _counted("dropped, deduplicate: the same record again", 3)
+    '3 dropped (deduplicate: the same record again)'
+    >>> _counted("mix: tokens left out per epoch", 22), _counted("missing end tokens", 1)
+    ('22 tokens left out per epoch (mix)', '1 text without an end token')
+    >>> _counted("rankings without a preference", 1), _counted(SHARED_TOKEN, 1)
+    ('1 ranking without a preference', 'padding is the end token')
+    """
+    head, comma, reason = what.partition(", ")
+    if comma:
+        return f"{number:g} {head} ({reason})"
+    if what == SHARED_TOKEN:
+        return what
+    head, colon, rest = what.rpartition(": ")
+    if rest == "missing end tokens":
+        rest = "texts without an end token"
+    if number == 1:
+        rest = re.sub(r"s\b", "", rest, count=1)
+    return f"{number:g} {rest}{f' ({head})' * bool(colon)}"
 
 
 def counts(run: RunResult) -> Iterator[tuple[Place, float]]:

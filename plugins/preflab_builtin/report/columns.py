@@ -126,7 +126,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
 def _preferences(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
     for name, part in _parts(names, "reward/"):
         heading = "proxy reward" if part == "proxy" else part
-        yield Column(name, heading, "Reward model says")
+        yield Column(name, heading, "Reward model says", interval=part == "proxy")
     for name, part in sorted(_parts(names, "gold/"), key=lambda pair: pair[1] != "gold"):
         yield Column(name, part, "True utility (simulated)", interval=part == "gold")
     for name, part in _parts(names, "win_rate/"):
@@ -140,7 +140,7 @@ def _preferences(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
 
 def _drift(names: Sequence[str]) -> Iterator[Column]:
     if {"kl/reference", "kl/bound"} & set(names):
-        yield KLColumn("kl/reference", "KL, nats", "Drift")
+        yield KLColumn("kl/reference", "KL, nats", "Drift", interval=True)
     if "length/tokens" in names:
         yield Column("length/tokens", "length", "Drift", digits=1)
     if "length/terminated" in names:
@@ -151,7 +151,8 @@ def _tax(names: Sequence[str]) -> Iterator[Column]:
     for name, part in sorted(
         _parts(names, "families/"), key=lambda pair: (pair[1] != "mean", pair)
     ):
-        yield Column(name, part, "Accuracy on pretraining tasks", percent=True)
+        heading = "Accuracy on pretraining tasks"
+        yield Column(name, part, heading, percent=True, interval=part == "mean")
     if "document_loss/all" in names:
         yield Column("document_loss/all", "loss", "Held-out text", digits=3)
 

@@ -183,7 +183,8 @@ def side_by_side(arms: Sequence[Arm]) -> list[Card]:
                 answers.append(Answer(None, who, str(row["baseline"])))
                 break
         prompt = rows[0][2]
-        heading = " · ".join([f"prompt {key}", *map(str, prompt.get("tags") or [])])
+        name = key if key.startswith("prompt") else f"prompt {key}"
+        heading = " · ".join([name, *map(str, prompt.get("tags") or [])])
         cards.append(Card(heading, str(prompt.get("prompt", "")), tuple(answers)))
     return cards
 

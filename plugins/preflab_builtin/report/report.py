@@ -9,7 +9,7 @@ from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import StageCost
-from preflab_builtin.report.findings import findings
+from preflab_builtin.report.findings import DEBUG, findings
 from preflab_builtin.report.gather import Gathered
 from preflab_builtin.report.pictures.picture import Picture
 from preflab_builtin.report.searches import search_findings
@@ -55,9 +55,11 @@ class Report:
 
     @property
     def title(self) -> str:
-        """The studies' titles; else what a single arm is called."""
+        """The studies' titles; else what a single arm, or a single multirun, is called."""
         titles = (study.declared.title for study in self.studies if study.declared.title)
-        only = self.arms[0].label if len(self.arms) == 1 else "Comparison of runs"
+        names = [*{run.name for run in self.gathered.runs}]
+        several = names[0] if len(names) == 1 and names[0] else "Comparison of runs"
+        only = self.arms[0].label if len(self.arms) == 1 else several
         return "; ".join(dict.fromkeys(titles)) or only
 
     @property
@@ -67,11 +69,13 @@ class Report:
 
     @property
     def findings(self) -> list[str]:
-        """What came out, in sentences."""
+        """What came out, in sentences; first, if so, that it means nothing."""
         searched = [line for search in self.gathered.searches for line in search_findings(search)]
-        if searched and not self.decisions:
-            return searched
-        return [*findings(self.arms, self.decisions, self.claimed), *searched]
+        if self.decisions or not searched:
+            searched = [*findings(self.arms, self.decisions, self.claimed), *searched]
+        if any(run.fast for arm in self.arms for run in arm.runs):
+            searched[0] = f"{DEBUG} {searched[0]}"
+        return searched
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

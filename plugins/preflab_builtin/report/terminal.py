@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-WIDTH_OF_A_FILE = 160
+WIDTH_OF_A_FILE = 176
 LONGEST_NAME = 40
 LEAST_STATEMENT = 30
 GAP = 2  # between two columns

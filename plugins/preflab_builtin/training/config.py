@@ -99,6 +99,10 @@ class TrainedConfig:
         """Prompts to judge."""
         return () if self.watch.every is None else (f"prompts:{self.watch.split.value}",)
 
+    def decided_by(self) -> dict[str, str]:
+        """The measure by which the result is chosen."""
+        return {} if self.keep == LAST else {"keep": self.keep.partition(":")[2]}
+
     def check(self) -> Iterator[tuple[str, str]]:
         """The measure that decides is measured."""
         if self.keep == LAST:
@@ -111,13 +115,3 @@ class TrainedConfig:
             return
         if self.watch.every is None:
             yield "keep", f"is {self.keep}, and nothing is measured: set watch.every"
-            return
-        evaluators = self.watch.evaluators.values()
-        known = [tuple(getattr(e, "measured", tuple)()) for e in evaluators]
-        names = [name for those in known for name in those]
-        if all(known) and not any(measure == n or measure.startswith(f"{n}/") for n in names):
-            yield (
-                "keep",
-                f"is {self.keep}, but watch.evaluators measure {', '.join(names)}: add the "
-                "evaluator that measures it",
-            )

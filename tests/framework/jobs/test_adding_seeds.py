@@ -32,6 +32,7 @@ def _ran(
     study: StudyConfig = STUDY,
     fails_in: int = 0,
     waits_in: int = 0,
+    fast: bool = False,
 ) -> tuple[list[str], list[list[str]]]:
     """Names of the job folders that a study of three blocks of two jobs ran, and which folders it
     looked at each time. fails_in, waits_in: number of a block whose jobs give no result, or of
@@ -66,7 +67,7 @@ def _ran(
     monkeypatch.setattr(adding_seeds, "check_jobs", lambda line: line.jobs)
     monkeypatch.setattr(adding_seeds, "registry", Plugins)
     line = CommandLine("s", "", True, _block(1), later=(_block(3), _block(5)))
-    where = add_seeds(line, study, run(0, 1))
+    where = add_seeds(line, study, run(0, 1), fast)
     assert where.folder == root
     return [job.name for job in where.jobs], looked
 
@@ -100,6 +101,15 @@ def test_blocks_run_until_the_claims_are_decided(
     # A look sees the blocks before it.
     assert looked == [[str(i) for i in range(2 * n)] for n in range(1, len(answers) + 1)]
     assert said in capsys.readouterr().err
+
+
+def test_debug_runs_give_no_advice_on_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _ran(tmp_path, monkeypatch, [UNDECIDED] * 3, fast=True)
+    said = capsys.readouterr().err
+    assert "Runs with debug=fast decide nothing, whatever the number of seeds." in said
+    assert "20 seeds" not in said
 
 
 def test_only_the_named_claims_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,12 +61,27 @@ def test_an_arm_that_the_command_line_leaves_out_is_a_notice() -> None:
     assert "the arm algorithm.kl.coef=0.1, which no job has: these jobs do not answer it" in notice
 
 
-def test_a_measure_that_no_evaluator_announces_is_a_notice() -> None:
-    (notice,) = said(measure="reward/proxi")
-    assert "about reward/proxi, which no evaluator of the jobs measures" in notice
-    assert "Did you mean 'reward/proxy'?" in notice
-    for measure in ("cost/flops", "calibration/proxy/loss"):
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("reward/proxi", "reward/proxy"), ("gold/nonsense", ""), ("cost/flop", "cost/flops")],
+)
+def test_a_measure_that_no_evaluator_announces_is_refused(wrong: str, near: str) -> None:
+    with pytest.raises(UserError, match="which no evaluator of the jobs measures") as refused:
+        said(measure=wrong)
+    assert f"about {wrong}," in str(refused.value)
+    assert "'~study.claims.one'" in str(refused.value)
+    assert "gold/harmless, " in str(refused.value)  # what is allowed, by its whole name
+    assert f"Did you mean '{near}'?" in str(refused.value) or not near
+
+
+def test_a_measure_that_is_announced_is_taken() -> None:
+    for measure in ("cost/flops", "calibration/proxy/loss", "families/sums"):
         assert said(measure=measure) == []
+
+
+def test_a_measure_that_the_command_line_leaves_out_is_a_notice() -> None:
+    (notice,) = said("evaluation.evaluators.gold=null")
+    assert "about gold/gold, which no evaluator of the jobs measures" in notice
     assert said("evaluation=none") == [
         "The study has claims, but its jobs measure nothing: choose an evaluation."
     ]

@@ -3,6 +3,8 @@ measure."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from preflab.composing.compose import CommandLine, parse
@@ -14,6 +16,8 @@ from preflab.planning.reading import check_jobs
     "objective,more,message",
     [
         ("gld/gold", "evaluation=ladder", r"gld/gold, which no evaluator .*[Dd]id you mean"),
+        ("gold/nonsense", "evaluation=ladder", r"gold/nonsense, which no .*gold/harmless"),
+        ("families/summs", "evaluation=ladder", r"Did you mean 'families/sums'"),
         ("gold/gold", "evaluation=none", r"measures nothing: choose .*evaluation=ladder"),
     ],
 )
@@ -26,6 +30,28 @@ def test_an_objective_that_nothing_measures_is_refused(
 
 def test_an_objective_that_an_evaluator_announces_is_taken() -> None:
     assert check_jobs(_search("gold/gold", "evaluation=ladder"))
+
+
+def test_names_that_only_the_data_knows_are_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files say their families when they are read: families/* stands for any."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(
+        f'{{"text": "f {i}", "family": "tales", "answer_start": 1}}\n' for i in range(40)
+    )
+    Path("rows.jsonl").write_text(rows)
+    words = ("documents=files", "documents.path=rows.jsonl", "evaluation=ladder")
+    assert check_jobs(_search("families/tales", *words))
+
+
+def test_a_policy_is_kept_by_a_measure_that_its_evaluators_take() -> None:
+    words = ["algorithm=ppo", "+watch=gold", "algorithm.watch.every=1"]
+    assert check_jobs(parse([*words, "algorithm.keep=best:gold/harmless"]))
+    with pytest.raises(
+        UserError, match=r"algorithm\.keep decides by gold/harmles,.*gold/harmless'"
+    ):
+        check_jobs(parse([*words, "algorithm.keep=best:gold/harmles"]))
 
 
 def _search(objective: str, *more: str) -> CommandLine:

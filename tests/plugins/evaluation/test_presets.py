@@ -113,7 +113,7 @@ def test_a_typo_in_an_evaluator_names_its_key() -> None:
 CHOICE = "name: multiple_choice, template: '{q}', right: [a], wrong: [b]"
 JUDGE = "name: win_rate, judge: gold"
 DOUBLED = {
-    ("more={name: length}",): r"evaluators\.more measures length, which evaluators\.length mea",
+    ("more={name: length}",): r"evaluators\.more measures length/tokens, length/terminated, which",
     (f"a={{{JUDGE}}}", f"b={{{JUDGE}}}"): "measures win_rate/gold",
     (f"a={{{CHOICE}, path: x}}", f"b={{{CHOICE}, path: y}}"): "measures multiple_choice/plain",
     ("a={name: ratings}", "b={name: ratings}"): "measures likert",

@@ -42,6 +42,19 @@ def test_kl_is_the_mean_log_ratio_of_whole_responses(tmp_path: Path) -> None:
     assert kl.n == 5
 
 
+def test_a_negative_estimate_is_in_the_middle_of_its_interval(tmp_path: Path) -> None:
+    """Responses of the reference are likelier under it: the mean of log pi - log ref is minus
+    KL(ref || pi). Five of them: Student's t, as far below the mean as above."""
+    context = FakeContext(tmp_path)
+    moved, reference = _moved(context.policy("base"), 0.5), context.policy("initial")
+    prompts = [Prompt(str(i), WORDS[i]) for i in range(5)]
+    rollout = context.responder("initial").respond(prompts, ("test",))
+    responder = PolicyResponder(moved, context.rollout())
+    kl = _kl(context, Subject(responder, rollout, None, reference))
+    assert kl.low < kl.value < 0
+    assert kl.value - kl.low == pytest.approx(kl.high - kl.value)
+
+
 def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     # One-token responses: KL = sum over the vocabulary of pi (log pi - log ref), known exactly
     context = FakeContext(tmp_path)

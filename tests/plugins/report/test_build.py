@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_study import write_declaring_run
+from fake_study import results, write_declaring_run, write_run
 from preflab.study import Verdict
 from preflab_builtin.report.build import build_report, joined
 
@@ -115,3 +115,11 @@ def test_pinned_stage_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
     assert decision.why == ""
     assert list(decision.seeds) == seeds
     assert "algorithm 2" in (tmp_path / "r.html").read_text()
+
+
+def test_a_multirun_with_a_name_is_called_by_it(tmp_path: Path) -> None:
+    for arm, name in (("SFT", "two"), ("PPO", "two"), ("base", "")):
+        write_run(tmp_path / arm, arm, 1, [], results(arm, 0.0), name=name)
+    named = [tmp_path / "SFT", tmp_path / "PPO"]
+    assert build_report(named, tmp_path / "r.html").title == "two"
+    assert build_report([tmp_path], tmp_path / "r.html").title == "Comparison of runs"

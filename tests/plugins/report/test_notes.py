@@ -39,10 +39,18 @@ def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:
 
 def test_fast_runs_are_marked_as_meaningless(tmp_path: Path) -> None:
     write_run(tmp_path / "0", "SFT", 1, ["debug=fast"], results("SFT", 0.0))
-    assert not _has_note(tmp_path, "debug=fast")
+    assert "debug=fast" not in build_report([tmp_path], tmp_path / "r.html").findings[0]
+    assert _has_note(tmp_path, "seed")
     (tmp_path / "0" / ".hydra").mkdir()
     (tmp_path / "0" / ".hydra" / "config.yaml").write_text("seed: 1\nfast: true\n")
-    assert _has_note(tmp_path, "debug=fast")
+    assert (
+        build_report([tmp_path], tmp_path / "r.html")
+        .findings[0]
+        .startswith(
+            "Made with debug=fast: it shows that everything runs, and no number means anything. "
+        )
+    )
+    assert not _has_note(tmp_path, "seed")  # no advice on numbers that mean nothing
 
 
 @pytest.mark.slow

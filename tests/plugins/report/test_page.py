@@ -125,7 +125,7 @@ def test_every_figure_names_seeds_and_n_and_the_page_names_its_command_once(
 def test_what_was_left_out_stands_after_the_results(tmp_path: Path) -> None:
     build_report([two_by_two(tmp_path / "s")], tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    places = [page.index(text) for text in ("<h2>Claims", "<h2>Results", "dropped, private 4")]
+    places = [page.index(text) for text in ("<h2>Claims", "<h2>Results", "4 dropped (private)")]
     assert places == sorted(places)
     # What came out is the first paragraph, before everything else.
     assert "Both claims hold." in page[: page.index("<h2>")]

@@ -96,6 +96,20 @@ def test_marks_at_one_place_stand_side_by_side() -> None:
         assert "Marks at one place stand side by side." in picture.caption
 
 
+def test_no_mark_is_moved_beyond_what_can_be() -> None:
+    """A and B at 0 %: A stays there and B stands 7 points to its right; C and D at 100 %: D stays
+    there, and C stands to its left."""
+    at = [("A", 0, 0.0, 1.0), ("B", 1, 0.0, 1.0), ("C", 2, 1.0, 2.0), ("D", 3, 1.0, 2.0)]
+    (picture,) = [p for p in reward_against_tax([_arm(*one) for one in at], {}) if "proxy" in p.csv]
+    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
+    ((a,), (b,), (c,), (d,)) = (_marks(picture, color) for color in colors)
+    alone = [_arm("A", 0, 0.0, 1.0), _arm("D", 3, 1.0, 2.0)]
+    (picture,) = [p for p in reward_against_tax(alone, {}) if "proxy" in p.csv]
+    ((least,), (most,)) = (_marks(picture, color) for color in ("#0072b2", "#cc79a7"))
+    assert (a, d) == pytest.approx((least, most), abs=0.11)
+    assert (b - a, d - c) == pytest.approx((7, 7), abs=0.11)
+
+
 def test_a_legend_has_as_many_columns_as_fit() -> None:
     """63 letters: twice 6 for the mark and 25 for the name are 62."""
     assert drawing.legend_height(["expert_iteration coef=0.04"[:25]] * 8) == pytest.approx(0.8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -24,8 +25,13 @@ pytestmark = pytest.mark.slow
 def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
     folder, out = study(tmp_path / "s", seeds=(1,)), tmp_path / "report.html"
     text = plugin.preflab_report(folders=[folder], out=out)
-    assert max(map(len, text.splitlines()[:20])) <= 160
-    row = next(line for line in text.splitlines() if line.strip().startswith("best-of-n"))
+    lines = text.splitlines()
+    assert max(map(len, lines[:20])) <= 176
+    at = next(i for i, line in enumerate(lines) if line.strip().startswith("best-of-n"))
+    row = lines[at]
+    # Below the values are the intervals of proxy reward, utility, win rate and tasks; the bound of
+    # a KL has none.
+    assert len(re.findall(r"\[[^]]+\]", lines[at + 1])) == 4
     assert "≤ 0.64" in row  # a bound, not an estimate
     assert "57.0 %" in row  # win rate .59, and the shift of seed 1 is -.02
     assert "simulated" in text

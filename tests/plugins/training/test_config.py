@@ -38,7 +38,6 @@ def test_what_fits(config: TrainedConfig) -> None:
         (TrainedConfig(keep="bets:gold/gold"), "keep", "must be last, best:MEASURE or least:"),
         (TrainedConfig(keep="best:"), "keep", "must be last, best:MEASURE or least:"),
         (TrainedConfig(keep="best:gold/gold"), "keep", "nothing is measured: set watch.every"),
-        (TrainedConfig(watch=watch(), keep="best:length"), "keep", "measure gold, kl: add the"),
         (TrainedConfig(watch=watch(patience=1)), "watch.patience", "set keep=best:MEASURE"),
         (TrainedConfig(watch=WatchConfig(every=1)), "watch.evaluators", r"add +watch=proxy"),
         (TrainedConfig(watch=WatchConfig(checkpoints=2)), "watch.checkpoints", "set every"),

@@ -116,11 +116,15 @@ def legend_labels(arms: Sequence[Arm]) -> list[str | None]:
 
 
 def side_by_side(
-    axes: Axes, numbers: Sequence[int | None], places: Sequence[Sequence[tuple[float, float]]]
+    axes: Axes,
+    numbers: Sequence[int | None],
+    places: Sequence[Sequence[tuple[float, float]]],
+    possible: tuple[float, float],
 ) -> list[Transform]:
     """Where the marks of each arm are drawn, so that none hides another: those of arms that have a
     place in common, or nearly so, stand beside each other, a mark's width apart. numbers: of the
-    arms; places: of each arm's marks, the same number for all. The limits must be set (`focus`)."""
+    arms; places: of each arm's marks, the same number for all; possible: the least and most that x
+    can be, beyond which no mark is moved. The limits must be set (`focus`)."""
     from matplotlib.transforms import ScaledTranslation
 
     ends = zip((axes.get_xlim(), axes.get_ylim()), _PANEL, strict=True)
@@ -138,6 +142,13 @@ def side_by_side(
         else:
             groups.append([i])
     shift = {i: (k - (len(g) - 1) / 2) * MARK for g in groups for k, i in enumerate(g)}
+    rightwards = 1 if axes.get_xlim()[0] < axes.get_xlim()[1] else -1
+    for group in groups:
+        xs = [(places[i][0][0], rightwards * shift[i] / unit_x) for i in group]
+        below = max(0.0, *(possible[0] - x - moved for x, moved in xs if x >= possible[0]))
+        above = max(0.0, *(x + moved - possible[1] for x, moved in xs if x <= possible[1]))
+        for i in group:
+            shift[i] += rightwards * (below - above) * unit_x
     inches = axes.figure.dpi_scale_trans
     return [
         axes.transData + ScaledTranslation(shift.get(i, 0.0) / 72, 0, inches)

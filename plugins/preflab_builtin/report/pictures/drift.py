@@ -101,7 +101,8 @@ def _draw(
     shown += [value for *_, proxy, true in curve for value in (proxy, true)]
     drawing.focus(axes, [*(x for _, x, *_ in points), *(x for _, x, *_ in curve)], shown)
     places = [[(x, proxy.value), (x, true.value)] for _, x, proxy, true in points]
-    beside = drawing.side_by_side(axes, [arm.number for arm, *_ in points], places)
+    numbers, possible = [arm.number for arm, *_ in points], (0.0, math.inf)
+    beside = drawing.side_by_side(axes, numbers, places, possible)
     for (arm, x, proxy, true), label, where in zip(points, labels, beside, strict=False):
         number, ends = arm.number, [proxy.value, true.value]
         color, _ = style_of(number)

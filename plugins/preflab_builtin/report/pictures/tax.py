@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
@@ -75,7 +76,8 @@ def _scatter(
         if not percent:
             axes.invert_xaxis()
         own = [(x.value * scale, y.value) for _, x, y in points]
-        beside = drawing.side_by_side(axes, [arm.number for arm, *_ in points], [[p] for p in own])
+        numbers, possible = [arm.number for arm, *_ in points], (0.0, 100.0 if percent else inf)
+        beside = drawing.side_by_side(axes, numbers, [[place] for place in own], possible)
         for (arm, x, y), label, place, where in zip(points, labels, own, beside, strict=True):
             errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
             errors |= {"yerr": drawing.error_bar(y), "transform": where}
