@@ -242,7 +242,7 @@ class HiddenContextConfig:
 
     def measured(self) -> tuple[str, ...]:
         """The shares."""
-        return ("hidden_context",)
+        return ("hidden_context/explained", "hidden_context/explained_within")
 
 
 @dataclass
