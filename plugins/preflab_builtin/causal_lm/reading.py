@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,12 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
+from preflab.runtime import is_main
+from preflab.sharding import current_division
 from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.parts import divide, hollow, unlike
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 # A bar for every model folder that is read would hide the run's own.
@@ -125,6 +129,14 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     """A transformers model from local safetensors, in float32, without dropout; `UserError` if
     weights are missing. attention: None leaves the choice to the family, as some have no sdpa."""
     check_model_config(folder)
+    if (division := current_division()) is not None:
+        module = hollow(loader, folder, attention, **settings)
+        if not (other := unlike(module, folder)):
+            _without_dropout(module)
+            divide(module, folder, division)
+            return module
+        if is_main():
+            os.write(2, _WHOLE.format(folder, other).encode())
     try:
         module, report = loader.from_pretrained(
             folder,
@@ -159,6 +171,12 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()
     return module
+
+
+_WHOLE = (
+    "preflab: {0}: {1} is not in its files under that name and in that shape, so that every "
+    "process reads the whole model before it is divided\n"
+)
 
 
 def _without_dropout(module: torch.nn.Module) -> None:
