@@ -16,7 +16,16 @@ from transformers import DynamicCache
 
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
-from preflab.sharding import copied, current_division, inside, is_sharded, outline, rows_of, shard
+from preflab.sharding import (
+    copied,
+    current_division,
+    dividing,
+    inside,
+    is_sharded,
+    outline,
+    rows_of,
+    shard,
+)
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL
 from preflab_builtin.causal_lm.backbone import CausalBackbone as CausalBackbone
 from preflab_builtin.causal_lm.cache import KeyValueCache
@@ -209,7 +218,8 @@ class CausalHeadsModel(CausalBackbone):
 
     def weighted(self, weights: Sequence[float]) -> CausalScalarModel:
         """An independent copy with one head: the weighted sum of the heads and of their offsets."""
-        module: Any = copied(self.module)
+        with dividing(None):  # the heads are mixed as a whole
+            module: Any = copied(self.module)
         module.config.num_labels = 1
         heads = module.score.weight.detach().double()
         mix = torch.tensor(list(weights), dtype=torch.float64, device=heads.device)
