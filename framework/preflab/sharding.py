@@ -87,6 +87,12 @@ def is_sharded(module: nn.Module) -> bool:
     return _EMPTY in module.__dict__
 
 
+def division_of(module: nn.Module) -> Division:
+    """How a divided module is divided."""
+    division: Division = module.__dict__[_EMPTY][1]
+    return division
+
+
 def inside(unit: nn.Module, function: Callable[..., T], *arguments: Any) -> T:
     """``function(*arguments)`` while the weights of a unit are whole. What needs a gradient is
     given as an argument: torch finds it there."""
@@ -106,7 +112,7 @@ def whole(module: nn.Module) -> Iterator[None]:
     import torch
 
     runs = [unit.__dict__.pop(_RUN) for unit in units]
-    reshard = module.__dict__[_EMPTY][1].reshard
+    reshard = division_of(module).reshard
     with torch.no_grad():
         for unit in units:
             unit.unshard()
@@ -185,8 +191,8 @@ def copied(module: nn.Module, keep: bool = True) -> nn.Module:
     from torch import nn
 
     if (division := current_division()) is not None:
-        twin = outline(module)
-        shard(twin, division, rows_of(module))
+        twin, rows = outline(module), rows_of(module)
+        shard(twin, division, lambda *which: rows(*which).clone())
         return twin
     empty, _ = module.__dict__[_EMPTY]
     parameters = dict(module.named_parameters())
@@ -215,10 +221,10 @@ def outline(module: nn.Module) -> nn.Module:
 
 
 def rows_of(module: nn.Module) -> Rows:
-    """A copy of what this process holds of a divided module's weights, for a module that is divided
-    in the same way."""
+    """What this process holds of a divided module's weights, for `shard` to give to a module that
+    is divided in the same way. The two share memory."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    return lambda name, first, end: local(parameters[name].detach()).clone()
+    return lambda name, first, end: local(parameters[name].detach())
 
 
 def is_hook_of_sharding(hook: Any) -> bool:

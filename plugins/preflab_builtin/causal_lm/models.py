@@ -163,7 +163,8 @@ class CausalPolicy(CausalBackbone):
         base = getattr(outline(self.module), prefix)
         module = classifier(config, base, pad_id, heads, generator)
         module.score.to(division.device)
-        shard(module, division, rows_of(self.module))
+        rows = rows_of(self.module)
+        shard(module, division, lambda *which: rows(*which).clone())
         return module
 
 

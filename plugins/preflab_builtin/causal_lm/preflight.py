@@ -13,7 +13,6 @@ from preflab import UserError
 from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
 from preflab.records import SPLITS, Prompt, RecordType
-from preflab.runtime import Sharding
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import (
     LoraConfig,
@@ -40,7 +39,7 @@ def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
         from preflab_builtin.causal_lm.reading import tiny_config
 
         assert isinstance(context.tokenizer, TextTokenizer)
-        _check_lora(config.lora, tiny_config(config, context.tokenizer), context)
+        _check_lora(config.lora, tiny_config(config, context.tokenizer))
         yield (
             "policy.lora: the first stage that trains this model trains all its weights, because "
             "there is nothing yet to adapt; the stages after it train adapters."
@@ -67,7 +66,7 @@ def _of_folder(folder: Path, lora: LoraConfig, context: Context) -> Iterator[str
     if lora.rank is not None:
         from preflab_builtin.causal_lm.reading import model_config
 
-        _check_lora(lora, model_config(folder), context)
+        _check_lora(lora, model_config(folder))
     check_finite(folder)
     tokenizer = context.tokenizer
     assert isinstance(tokenizer, TextTokenizer)
@@ -85,15 +84,9 @@ def _of_folder(folder: Path, lora: LoraConfig, context: Context) -> Iterator[str
         yield from _texts(context)
 
 
-def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
+def _check_lora(lora: LoraConfig, config: Any) -> None:
     """`UserError` for adapters that cannot be made. config: of the model, which is made without
     weights."""
-    if context.runtime.config.sharding is Sharding.full:
-        raise UserError(
-            f"policy.lora.rank={lora.rank} and runtime.sharding=full do not work together: several "
-            "networks share the frozen weights beside adapters, and divided weights cannot be "
-            "shared. Leave one of them out."
-        )
     if importlib.util.find_spec("peft") is None:
         raise UserError(
             f"policy.lora.rank={lora.rank} needs the package peft, which is not installed here: "

@@ -11,13 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from preflab import UserError
+from preflab.optimization import Optimization, OptimizerConfig
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
-from preflab.sharding import current_division, dividing, gathered, is_sharded
+from preflab.sharding import current_division, dividing, gathered, is_sharded, local
 from preflab_builtin.causal_lm import parts
-from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
+from preflab_builtin.causal_lm.adapters import has_adapters
+from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
 from processes import trained
-from support import represented_by
+from support import largest_difference, represented_by
 
 FAMILIES = [Family.llama, Family.gpt2]
 
@@ -75,10 +77,77 @@ class Reading:
                 assert (folder / "parts" / file.name).read_bytes() == file.read_bytes()
 
 
+@dataclass(frozen=True)
+class Adapting:
+    """Three steps of adapters and of a value network's, in processes that divide weights or in one;
+    the folders then are policy, value and before (what the policy is without its adapters)."""
+
+    family: Family
+
+    def __call__(self, folder: Path) -> None:
+        runtime = Runtime(RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full))
+        source = source_of(self.family)
+        if runtime.rank == 0:
+            made = source.create(torch.Generator().manual_seed(0))
+            made.save(folder / "made")
+            made.scalar_model(torch.Generator().manual_seed(1)).save(folder / "scalar")
+        runtime.gather([0])
+        source.lora = LoraConfig(rank=3, alpha=6)
+        with runtime.dividing():
+            policy = source.load(folder / "made").adapted(torch.Generator().manual_seed(2))
+            assert policy is not None
+            before = policy.without_adapters()
+            scorer = source.load_scalar(folder / "scalar")
+            value = scorer.adapted(torch.Generator().manual_seed(3))
+            drawn = policy.scalar_model(torch.Generator().manual_seed(4))
+        assert before is not None
+        assert value is not None
+        assert has_adapters(drawn.module)
+        ids = torch.arange(10).view(2, 5)
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        with torch.no_grad():
+            assert torch.equal(policy.hidden(ids, mask), before.hidden(ids, mask))
+            scored, expected = (m.values(m.hidden(ids, mask)) for m in (value, scorer))
+            assert torch.equal(scored, expected)
+        places = {local(p).data_ptr() for p in before.module.parameters()}
+        frozen = [p for p in policy.module.parameters() if not p.requires_grad]
+        assert {local(p).data_ptr() for p in frozen} == places  # no weight is there twice
+        for model in (policy, value):
+            self.train(model, ids, mask, runtime)
+        for model, name in ((policy, "policy"), (value, "value"), (before, "before")):
+            model.save(folder / name)
+
+    def train(self, model: Any, ids: torch.Tensor, mask: torch.Tensor, runtime: Runtime) -> None:
+        module = model.module
+        config = OptimizerConfig(lr=1e-2, eps=1e-5)
+        optimization = Optimization(config, module.parameters(), 3, runtime, "adapters")
+        for step in range(3):
+            for row in runtime.passes(range(2), 1):
+                read = list(row)
+                loss = model.hidden(ids[read], mask[read]).square().sum()
+                if hasattr(module, "score"):
+                    loss = model.values(model.hidden(ids[read], mask[read])).square().sum()
+                torch.autograd.backward(loss)
+            optimization.step(step)
+
+
 def source_of(family: Family) -> TinySource:
     tokenizer = TokenizerKind.bytes
     config = TinyConfig(family=family, layers=2, width=32, heads=2, tokenizer=tokenizer)
     return TinySource(config, None)
+
+
+@pytest.mark.parametrize("family", represented_by([Family.llama], FAMILIES))
+def test_adapters_beside_divided_weights(family: Family, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    one, two = (trained(Adapting(family), tmp_path / str(n), n) for n in (1, 2))
+    for name in ("policy", "value"):
+        files = (f"{name}/model.safetensors", f"{name}/adapter/adapter_model.safetensors")
+        for file in files:
+            assert largest_difference(load_file(one / file), load_file(two / file)) <= 1e-6
+    assert (two / "before/model.safetensors").read_bytes() == (
+        two / "made/model.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("family", represented_by([Family.llama], FAMILIES))
