@@ -22,7 +22,8 @@ def trained(training: Training, folder: Path, processes: int, dies: bool = False
     child.start()
     child.join(120)
     said = f"{processes} process(es) ended with {child.exitcode}"
-    assert child.exitcode is not None and (child.exitcode != 0) is dies, said
+    assert child.exitcode is not None, f"{processes} process(es) have not ended"
+    assert (child.exitcode != 0) is dies, said
     return folder
 
 

@@ -105,6 +105,7 @@ class Adapting:
         assert has_adapters(drawn.module)
         ids = torch.arange(10).view(2, 5)
         mask = torch.ones_like(ids, dtype=torch.bool)
+        assert policy._fast_path() is not None
         with torch.no_grad():
             assert torch.equal(policy.hidden(ids, mask), before.hidden(ids, mask))
             scored, expected = (m.values(m.hidden(ids, mask)) for m in (value, scorer))
