@@ -171,9 +171,8 @@ def divided(
 
     mesh = _mesh(division.device, division.world)
     each = -(-shape[0] // division.world)
-    first, end = (
-        min(n * each, shape[0]) for n in (mesh.get_local_rank(), mesh.get_local_rank() + 1)
-    )
+    rank = mesh.get_local_rank()
+    first, end = (min(n * each, shape[0]) for n in (rank, rank + 1))
     own = rows(first, end).to(division.device)
     assert own.shape == (end - first, *shape[1:]), f"{tuple(own.shape)} of {tuple(shape)}"
     whole_like = torch.empty(shape, device="meta")
