@@ -16,7 +16,8 @@ from preflab.storage.durable import make_folder, writing
 
 
 class Parts:
-    """Saving and loading, in which every process takes part."""
+    """Saving and loading, in which every process takes part. runtime: of a job that divides
+    weights."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -56,7 +57,7 @@ class Parts:
         """`checkpoints.load`: of a tensor that is stored in parts each process reads its rows, and
         looks through some of the files."""
         together(self.runtime, lambda: checkpoints.verify(folder, self.runtime.share))
-        return checkpoints.load(folder, self._joined if self.runtime.is_sharded else None)
+        return checkpoints.load(folder, self._joined)
 
     def _joined(self, rows: checkpoints.Rows, shape: Sequence[int]) -> Any:
         return divided(rows, shape, self.runtime.division)

@@ -57,7 +57,8 @@ def divide(module: Any, folder: Path, division: Division) -> None:
     }
     for name, buffer in module.named_buffers():
         if name in found:
-            buffer.copy_(_rows(found[name], name, 0, None))
+            with safe_open(found[name].file, framework="pt") as file:
+                buffer.copy_(file.get_tensor(name))
 
     def rows(name: str, first: int, end: int) -> torch.Tensor:
         return _rows(found[held[name]], held[name], first, end)
@@ -65,7 +66,7 @@ def divide(module: Any, folder: Path, division: Division) -> None:
     shard(module, division, rows)
 
 
-def _rows(weight: Weight, name: str, first: int, end: int | None) -> torch.Tensor:
+def _rows(weight: Weight, name: str, first: int, end: int) -> torch.Tensor:
     """Rows of a tensor, in float32 and in memory of their own."""
     with safe_open(weight.file, framework="pt") as file:
         rows: torch.Tensor = file.get_slice(name)[first:end]

@@ -129,15 +129,9 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     """A transformers model from local safetensors, in float32, without dropout; `UserError` if
     weights are missing. attention: None leaves the choice to the family, as some have no sdpa."""
     check_model_config(folder)
-    if (division := current_division()) is not None:
-        module = hollow(loader, folder, attention, **settings)
-        if not (other := unlike(module, folder)):
-            _without_dropout(module)
-            divide(module, folder, division)
-            return module
-        if is_main():
-            os.write(2, _WHOLE.format(folder, other).encode())
     try:
+        if (module := _in_parts(loader, folder, attention, **settings)) is not None:
+            return module
         module, report = loader.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -170,6 +164,21 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     # are aligned, and do not need the file any more.
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()
+    return module
+
+
+def _in_parts(loader: Any, folder: Path, attention: str | None, **settings: Any) -> Any:
+    """The model, of which each process has read its part; None if weights are not divided, or are
+    not in the files as the module has them."""
+    if (division := current_division()) is None:
+        return None
+    module = hollow(loader, folder, attention, **settings)
+    if other := unlike(module, folder):
+        if is_main():
+            os.write(2, _WHOLE.format(folder, other).encode())
+        return None
+    _without_dropout(module)
+    divide(module, folder, division)
     return module
 
 
