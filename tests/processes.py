@@ -20,7 +20,7 @@ def trained(training: Training, folder: Path, processes: int, dies: bool = False
         target=_launch, args=(training, folder, processes)
     )
     child.start()
-    child.join(120)
+    child.join(300)
     said = f"{processes} process(es) ended with {child.exitcode}"
     assert child.exitcode is not None, f"{processes} process(es) have not ended"
     assert (child.exitcode != 0) is dies, said
