@@ -110,7 +110,6 @@ def test_killed_while_it_writes_its_part_it_goes_on_from_the_last_whole_checkpoi
     full = replace(FULL, parts=True)
     whole = trained(full, tmp_path / "whole", 2)
     killed = trained(replace(full, dies=True), tmp_path / "killed", 2, dies=True)
-    left = sorted(folder.name for folder in (killed / "ppo" / ".state").iterdir())
-    assert left[0] == "step-000000001"
-    assert left[1].startswith("tmp-000000002")
+    left = {folder.name for folder in (killed / "ppo" / ".state").glob("step-*")}
+    assert left == {"step-000000001"}
     assert differences(whole, trained(full, killed, 2))[0] == 0

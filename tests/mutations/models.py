@@ -59,7 +59,7 @@ MUTANTS = (
     Mutant("the minority wants the same", f"{PLUGINS}/microworld/labelers.py", "(-config.conflict_taste * own[3], ", "(config.conflict_taste * own[3], ", f"{TESTS}/microworld/test_labelers.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
-    Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
+    Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n    # Weights", "    # Weights", f"{TESTS}/causal_lm"),
     Mutant("end token masked like a pad", "framework/preflab/rollout.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
     Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(weight(group) * nll / denominator)", "torch.autograd.backward(weight(group) * nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),

@@ -61,9 +61,8 @@ class OnPolicy:
                 head = context.streams["value head"]
                 value = context.reward_network() or policy.scalar_model(head)
         self.networks = Networks(policy, reference, value)
-        for network in (policy, reference, value):
-            if network is not None:
-                self.runtime.shard(network.module)
+        for network in filter(None, (policy, reference, value)):
+            self.runtime.shard(network.module)
         self.policy = policy
         self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
