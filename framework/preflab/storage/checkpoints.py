@@ -250,7 +250,8 @@ def _rows(files: Sequence[Path], path: str, first: int, end: int) -> torch.Tenso
     import torch
     from safetensors import safe_open
 
-    found, start = [], 0
+    found: list[torch.Tensor] = []
+    start = 0
     for file in files:
         with safe_open(file, framework="pt") as held:
             if path in held.keys():  # noqa: SIM118 (it is no dict)
