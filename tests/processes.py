@@ -12,15 +12,18 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 Training = Callable[[Path], None]
 
 
-def trained(training: Training, folder: Path, processes: int) -> Path:
-    """Call training(folder) in some forked processes that know of each other; the folder."""
-    folder.mkdir()
+def trained(training: Training, folder: Path, processes: int, dies: bool = False) -> Path:
+    """Call training(folder) in some forked processes that know of each other; the folder. dies:
+    whether they are expected to fail."""
+    folder.mkdir(exist_ok=True)
     child = multiprocessing.get_context("fork").Process(
         target=_launch, args=(training, folder, processes)
     )
     child.start()
-    child.join(120)
-    assert child.exitcode == 0, f"{processes} process(es) ended with {child.exitcode}"
+    child.join(300)
+    said = f"{processes} process(es) ended with {child.exitcode}"
+    assert child.exitcode is not None, f"{processes} process(es) have not ended"
+    assert (child.exitcode != 0) is dies, said
     return folder
 
 
@@ -34,6 +37,7 @@ def _launch(training: Training, folder: Path, processes: int) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         start_method="fork",
+        max_restarts=0,
     )
     elastic_launch(launch, _ending)(training, folder)
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # Imported once, before processes are forked.
+import torch
 import torch.distributed.fsdp
-import torch.distributed.tensor  # noqa: F401
+import torch.distributed.tensor
 from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
 from preflab.engine.loop import CheckpointConfig, Loop
+from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.sharding import local
+from preflab.storage import checkpoints
 from preflab_builtin.entropy.config import EntropyConfig
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.ppo.config import PPOConfig
@@ -50,9 +57,17 @@ class Case:
     family: str = "llama"
     fast: bool = True
     then: Path | None = None
+    parts: bool = False
+    """Whether each process writes its part of the checkpoints."""
+    dies: bool = False
+    """Whether process 1 is killed while it writes its part of PPO's second checkpoint."""
 
     def __call__(self, folder: Path) -> None:
-        """Train in a folder; ready for `processes.trained`."""
+        """Train in a folder; ready for `processes.trained`. held-RANK: bytes of tensors that a
+        process has after it."""
+        before = held_bytes()
+        if self.dies:
+            setattr(checkpoints, "write_parts", _killed_while_writing)  # noqa: B010
         optimizer = OptimizerConfig(lr=1e-3, eps=1e-5)
         # Three rankings a step: one process has one of them, the other two.
         kwise = KwiseConfig(epochs=1, batch=3, optimizer=optimizer)
@@ -75,7 +90,11 @@ class Case:
             ema=0.9,
             terms=terms,
         )
-        self.run("ppo", ppo(config, context), folder)
+        procedure = ppo(config, context)
+        context._network = None  # it was copied
+        self.run("ppo", procedure, folder)
+        held = held_bytes() - before
+        (folder / f"held-{context.runtime.rank}").write_text(str(held))
         # The second process has no prompt.
         engine = context.rollout()
         policy = context.policy("base")
@@ -101,7 +120,7 @@ class Case:
         """All steps of a stage, with a checkpoint after each, below ``folder``."""
         own = folder / stage
         if is_main():
-            own.mkdir()
+            own.mkdir(exist_ok=True)
         context: Any = procedure.context  # type: ignore[attr-defined]
         context.runtime.gather([0])
         if self.then is not None and is_main():
@@ -118,8 +137,27 @@ class Case:
             lambda hook, **shown: None,
             context.runtime.agreed,
             is_main(),
+            parts=Parts(context.runtime) if self.parts and context.runtime.is_sharded else None,
         ).run()
         context.runtime.gather([0])
+
+
+def held_bytes() -> int:
+    """Bytes of all tensors that this process has; of divided ones, its own part."""
+    gc.collect()
+    tensors = [t for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
+    storages = [local(t).untyped_storage() for t in tensors if not t.is_meta]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+
+_write_parts = checkpoints.write_parts
+
+
+def _killed_while_writing(folder: Path, number: int, state: dict[str, Any]) -> dict[str, str]:
+    if number == 1 and folder.name.startswith("tmp-000000002") and "ppo" in folder.parts:
+        (folder / "part-00001.safetensors").write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _write_parts(folder, number, state)
 
 
 def rows(folder: Path, stage: str) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
 from preflab.options import option
-from preflab.sharding import is_divided, is_sharded, shard
+from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
 if TYPE_CHECKING:
     import torch
@@ -147,15 +147,21 @@ def threads(config: RuntimeConfig) -> int | None:
     return config.threads if config.threads or torch is None else int(torch.get_num_threads())
 
 
-def keep_memory() -> None:
+def keep_memory(keep: bool = True) -> None:
     """Have glibc keep freed memory for the next tensor of that size. By default it gives large
     pieces back to the system immediately and is handed zeroed pages again at the next step: a
-    quarter of the CPU time of a small model's training step."""
+    quarter of the CPU time of a small model's training step.
+
+    keep: False gives every piece of a megabyte back at once. Weights that are gathered block by
+    block, also by threads of gloo, else leave as much behind as whole weights take."""
     with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
         import ctypes
 
         libc = ctypes.CDLL("libc.so.6")
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+        if not keep:
+            libc.mallopt(mmap_threshold, 2**20)
+            return
         # Some versions take no more.
         libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)
         libc.mallopt(trim_threshold, 2**31 - 1)
@@ -229,7 +235,7 @@ class Runtime:
             # Without it torch refuses matrix products on GPUs.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(config.deterministic)
-        keep_memory()
+        keep_memory(not (world_size() > 1 and config.sharding is Sharding.full))
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
         if config.device is Device.cuda and cpu:
             raise UserError(NO_GPU)
@@ -318,7 +324,17 @@ class Runtime:
         """Divide the weights of a module among the processes, if the run asks for it. Every process
         calls it, once its parameters need a gradient or not and before an optimizer has them."""
         if self.is_sharded and not is_sharded(module):
-            shard(module, self.world, self.config.reshard, self.device.type)
+            shard(module, self.division)
+
+    @property
+    def division(self) -> Division:
+        """How weights are divided where they are."""
+        return Division(self.world, self.config.reshard, self.device.type)
+
+    def dividing(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, if the run divides weights, models are divided as they are read and copied:
+        for procedures, which every process runs."""
+        return dividing(self.division if self.is_sharded else None)
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The tensor summed over all processes."""

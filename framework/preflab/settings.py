@@ -34,6 +34,12 @@ class CheckpointConfig:
         ge=0,
         affects_result=False,
     )
+    sharded: bool = option(
+        False,
+        "runtime.sharding=full: each process writes and reads its own part of weights and moments, "
+        "so that none holds all of them; false: process 0 gathers and writes them",
+        affects_result=False,
+    )
 
 
 @dataclass

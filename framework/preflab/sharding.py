@@ -12,7 +12,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -20,28 +23,61 @@ if TYPE_CHECKING:
     from torch import nn
 
 T = TypeVar("T")
+Rows = Callable[[str, int, int], "torch.Tensor"]
+"""Some rows of a weight: its name, the first row, and the one behind the last."""
 _RUN, _EMPTY = "run_inside", "without_weights"
 
 
-def shard(module: nn.Module, world: int, reshard: bool, device: str) -> None:
+@dataclass(frozen=True)
+class Division:
+    """How weights are divided. world: number of processes; reshard: let go of a unit's weights
+    after the forward pass too, and gather them once more for the backward pass; device: "cpu" or
+    "cuda"."""
+
+    world: int
+    reshard: bool
+    device: str
+
+
+_current: ContextVar[Division | None] = ContextVar("division", default=None)
+
+
+@contextlib.contextmanager
+def dividing(division: Division | None) -> Iterator[None]:
+    """Within it models are divided as they are read from a folder or copied, so that no process
+    ever holds a whole one. Every process takes part. None: they are whole."""
+    before = _current.set(division)
+    try:
+        yield
+    finally:
+        _current.reset(before)
+
+
+def current_division() -> Division | None:
+    """That of `dividing`; None outside of it."""
+    return _current.get()
+
+
+def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> None:
     """Divide a module in place. Its parameters are other objects afterwards: optimizers come
-    later. reshard: let go of a unit's weights after the forward pass too, and gather them once
-    more for the backward pass. device: "cpu" or "cuda"."""
-    from torch.distributed.device_mesh import init_device_mesh
+    later. rows: gives the numbers of weights that have none yet (on torch's device "meta"); each
+    process asks for its own."""
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    empty = _without_weights(module)
-    mesh = init_device_mesh(device, (world,))
+    empty = outline(module)
+    mesh = _mesh(division.device, division.world)
     # The whole module and not its trunk: a head outside of it would come untied from the embedding.
     for unit in (*_blocks(module), module):
-        sharded = fully_shard(unit, mesh=mesh, reshard_after_forward=reshard)
+        sharded = fully_shard(unit, mesh=mesh, reshard_after_forward=division.reshard)
         # Sums, as everywhere: losses are divided by one global number. A mean is not what gloo
         # computes (pytorch 162338), and a factor of 1 alone it refuses (pytorch 155915).
         sharded.set_gradient_divide_factor(1.0)
         sharded.set_force_sum_reduction_for_comms(True)
         setattr(unit, _RUN, _run)
         register_fsdp_forward_method(unit, _RUN)
-    object.__setattr__(module, _EMPTY, (empty, reshard))  # no part of the module
+    if rows is not None:
+        _fill(module, rows, division)
+    object.__setattr__(module, _EMPTY, (empty, division))  # no part of the module
     module.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
     inside(module, _nothing)  # torch takes for the root what runs first
 
@@ -49,6 +85,12 @@ def shard(module: nn.Module, world: int, reshard: bool, device: str) -> None:
 def is_sharded(module: nn.Module) -> bool:
     """Whether `shard` has divided it."""
     return _EMPTY in module.__dict__
+
+
+def division_of(module: nn.Module) -> Division:
+    """How a divided module is divided."""
+    division: Division = module.__dict__[_EMPTY][1]
+    return division
 
 
 def inside(unit: nn.Module, function: Callable[..., T], *arguments: Any) -> T:
@@ -70,7 +112,7 @@ def whole(module: nn.Module) -> Iterator[None]:
     import torch
 
     runs = [unit.__dict__.pop(_RUN) for unit in units]
-    reshard = module.__dict__[_EMPTY][1]
+    reshard = division_of(module).reshard
     with torch.no_grad():
         for unit in units:
             unit.unshard()
@@ -120,13 +162,37 @@ def local(value: torch.Tensor) -> torch.Tensor:
     return part
 
 
+def divided(
+    rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], division: Division
+) -> torch.Tensor:
+    """A divided tensor of which each process gives its own rows: from one to below another."""
+    import torch
+    from torch.distributed.tensor import DTensor, Shard
+
+    mesh = _mesh(division.device, division.world)
+    each = -(-shape[0] // division.world)
+    rank = mesh.get_local_rank()
+    first, end = (min(n * each, shape[0]) for n in (rank, rank + 1))
+    own = rows(first, end).to(division.device)
+    assert own.shape == (end - first, *shape[1:]), f"{tuple(own.shape)} of {tuple(shape)}"
+    whole_like = torch.empty(shape, device="meta")
+    return DTensor.from_local(
+        own, mesh, [Shard(0)], run_check=False, shape=whole_like.shape, stride=whole_like.stride()
+    )
+
+
 def copied(module: nn.Module, keep: bool = True) -> nn.Module:
-    """An independent copy; of a divided module a whole one, for which every process takes part.
-    keep: False for a process that needs none: its copy has no weights."""
+    """An independent copy; of a divided module a whole one, for which every process takes part, but
+    within `dividing` a divided one. keep: False for a process that needs none: its copy has no
+    weights."""
     if not is_sharded(module):
         return copy.deepcopy(module)
     from torch import nn
 
+    if (division := current_division()) is not None:
+        twin, rows = outline(module), rows_of(module)
+        shard(twin, division, lambda *which: rows(*which).clone())
+        return twin
     empty, _ = module.__dict__[_EMPTY]
     parameters = dict(module.named_parameters())
     made: dict[int, Any] = {}
@@ -135,8 +201,29 @@ def copied(module: nn.Module, keep: bool = True) -> nn.Module:
         made[id(without)] = (
             nn.Parameter(value, requires_grad=without.requires_grad) if keep else without
         )
-    twin: nn.Module = copy.deepcopy(empty, made)
+    whole_copy: nn.Module = copy.deepcopy(empty, made)
+    return whole_copy
+
+
+def outline(module: nn.Module) -> nn.Module:
+    """A copy that has shapes, buffers and ties, and no weights."""
+    import torch
+    from torch import nn
+
+    source = module.__dict__[_EMPTY][0] if is_sharded(module) else module
+    memo: dict[int, Any] = {}
+    for parameter in source.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    twin: nn.Module = copy.deepcopy(source, memo)
     return twin
+
+
+def rows_of(module: nn.Module) -> Rows:
+    """What this process holds of a divided module's weights, for `shard` to give to a module that
+    is divided in the same way. The two share memory."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    return lambda name, first, end: local(parameters[name].detach())
 
 
 def is_hook_of_sharding(hook: Any) -> bool:
@@ -165,16 +252,26 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     return next((list(m) for m in module.modules() if isinstance(m, nn.ModuleList)), [])
 
 
-def _without_weights(module: nn.Module) -> nn.Module:
-    """A copy that has shapes, buffers and ties, and no weights."""
-    import torch
+@cache
+def _mesh(device: str, world: int) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh(device, (world,))
+
+
+def _fill(module: nn.Module, rows: Rows, division: Division) -> None:
+    """Give numbers to the divided weights that have none; tied ones stay one parameter."""
     from torch import nn
 
-    memo: dict[int, Any] = {}
-    for parameter in module.parameters():
-        empty = torch.empty_like(parameter, device="meta")
-        memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
-    return copy.deepcopy(module, memo)
+    made: dict[int, Any] = {}
+    state: dict[str, Any] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if parameter.is_meta and id(parameter) not in made:
+            value = divided(partial(rows, name), parameter.shape, division)
+            made[id(parameter)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
+        if parameter.is_meta:
+            state[name] = made[id(parameter)]
+    module.load_state_dict(state, strict=False, assign=True)
 
 
 def _whole(value: Any, keep: bool, to: Any = "cpu") -> Any:

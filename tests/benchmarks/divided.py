@@ -1,9 +1,12 @@
-"""Memory and time of a process in the update, with divided weights and without: python
-tests/benchmarks/divided.py. Memory is the peak beyond what the process held before it had a model,
-while AdamW trains it on a few tokens; CPU seconds are those of one iteration of PPO."""
+"""Memory and time of a process with divided weights and without: python
+tests/benchmarks/divided.py [WIDTH ...] [SHAPE ...]. Memory is what the process holds beyond what it
+held before it had a model: bytes of tensors after a step, which repeat exactly, and the peak while
+AdamW trains on a few tokens or a folder is read. CPU seconds are those of a step, and of one
+iteration of PPO."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -19,15 +22,17 @@ import torch
 
 from preflab.optimization import Optimization, OptimizerConfig
 from preflab.records import Prompt
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, keep_memory
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.losses import nll_sum
+from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.training import ppo
 from preflab_builtin.reward_model.scoring import NetworkReward
 from processes import trained
+from sharded import held_bytes
 from support import WORDS, FakeContext
 
 WIDTHS = (128, 256, 384, 512)
@@ -47,25 +52,39 @@ def forget() -> None:
 
 @dataclass(frozen=True)
 class Update:
-    """Three optimizer steps of a model of 8 blocks."""
+    """Three optimizer steps of a model of 8 blocks. gives_back: freed memory goes back to the
+    system, as it does by itself where weights are divided."""
 
     width: int
     sharding: Sharding
+    gives_back: bool
 
     def __call__(self, folder: Path) -> None:
-        settings = RuntimeConfig(device=Device.cpu, threads=1, sharding=self.sharding)
-        runtime = Runtime(settings)
+        runtime = started(self.sharding)
+        if self.gives_back:
+            keep_memory(False)
         train(runtime, 32)  # what libraries hold is there before
-        before = held("VmRSS")
-        numbers = train(runtime, self.width)
-        found = {"weights": numbers, "peak_mb": held("VmHWM") - before}
+        before, tensors = held("VmRSS"), held_bytes()
+        found = train(runtime, self.width)
+        found["peak_mb"] = held("VmHWM") - before
+        found["tensors_mb"] = (found["tensors_mb"] - tensors) / 2**20
         (folder / f"{runtime.rank}.json").write_text(json.dumps(found))
 
 
-def train(runtime: Runtime, width: int) -> int:
-    """Three optimizer steps; the number of weights."""
+def started(sharding: Sharding) -> Runtime:
+    """A process of one thread."""
+    return Runtime(RuntimeConfig(device=Device.cpu, threads=1, sharding=sharding))
+
+
+def source_of(width: int) -> TinySource:
+    """Models of 8 blocks."""
     config = TinyConfig(layers=8, width=width, heads=4, tokenizer=TokenizerKind.bytes)
-    policy = TinySource(config, None).create(torch.Generator().manual_seed(0))
+    return TinySource(config, None)
+
+
+def train(runtime: Runtime, width: int) -> dict[str, float]:
+    """Three optimizer steps: number of weights, bytes of tensors after them, CPU seconds of one."""
+    policy = source_of(width).create(torch.Generator().manual_seed(0))
     numbers: int = sum(p.numel() for p in policy.module.parameters())
     runtime.shard(policy.module)
     optimization = Optimization(OptimizerConfig(), policy.module.parameters(), 3, runtime, "policy")
@@ -73,10 +92,46 @@ def train(runtime: Runtime, width: int) -> int:
     mask = torch.ones_like(ids, dtype=torch.bool)
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was only loaded or drawn is not held
     forget()
+    started_at = time.process_time()
     for step in range(3):
         torch.autograd.backward(nll_sum(policy, ids, mask, mask))
         optimization.step(step)
-    return numbers
+    used = (time.process_time() - started_at) / 3
+    return {"weights": numbers, "tensors_mb": held_bytes(), "cpu_s": used}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A folder is read, as a whole and divided afterwards or each process its part."""
+
+    width: int
+    in_parts: bool
+
+    def __call__(self, folder: Path) -> None:
+        runtime, source = started(Sharding.full), source_of(self.width)
+        if runtime.rank == 0:
+            source.create(torch.Generator().manual_seed(0)).save(folder / "model")
+        runtime.gather([0])
+        self.read(source_of(32), folder, runtime, warm=True)
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        before = held("VmRSS")
+        forget()
+        self.read(source, folder, runtime)
+        found = {"peak_mb": held("VmHWM") - before}
+        (folder / f"{runtime.rank}.json").write_text(json.dumps(found))
+
+    def read(
+        self, source: TinySource, folder: Path, runtime: Runtime, warm: bool = False
+    ) -> CausalPolicy:
+        """Read the folder's model, or first a small one, so that libraries are loaded."""
+        if warm:
+            if runtime.rank == 0:
+                source.create(torch.Generator().manual_seed(0)).save(folder / "small")
+            runtime.gather([0])
+        with runtime.dividing() if self.in_parts else contextlib.nullcontext():
+            policy = source.load(folder / ("small" if warm else "model"))
+        runtime.shard(policy.module)
+        return policy
 
 
 @dataclass(frozen=True)
@@ -110,33 +165,46 @@ def most(folder: Path, name: str) -> float:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables, each ratio measured in turn."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+    chosen = sys.argv[1:]
+    widths = [int(word) for word in chosen if word.isdigit()] or (() if chosen else WIDTHS)
+    shapes = [word for word in chosen if word in SHAPES] or (() if chosen else SHAPES)
     with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
-        for width in WIDTHS:
-            none, full = (
-                trained(Update(width, how), root / f"{how.value}-{width}", 2) for how in Sharding
-            )
-            weights, whole, part = (
-                most(none, "weights"),
-                most(none, "peak_mb"),
-                most(full, "peak_mb"),
-            )
-            print(
-                f"width {width}: {weights / 1e6:.1f} million weights; a process of two holds "
-                f"{whole:.0f} MB whole, {part:.0f} MB divided ({part / whole:.2f})",
-                flush=True,
-            )
-        for shape in SHAPES:
-            one, two = (trained(Iteration(shape), root / f"{shape}-{n}", n) for n in (1, 2))
+        for width in widths:
+            memory(width, Path(place))
+        for shape in shapes:
+            one, two = (trained(Iteration(shape), Path(place) / f"{shape}-{n}", n) for n in (1, 2))
             alone, each = most(one, "cpu_s"), most(two, "cpu_s")
             print(
                 f"{shape}: an iteration of PPO takes {alone:.2f} CPU s in one process, {each:.2f} "
                 f"in each of two: efficiency {alone / (2 * each):.2f}",
                 flush=True,
             )
+
+
+def memory(width: int, root: Path) -> None:
+    """Print what a process of two holds."""
+    cases = ((Sharding.none, False), (Sharding.none, True), (Sharding.full, True))
+    folders = [
+        trained(Update(width, how, gives), root / f"{how.value}-{gives}-{width}", 2)
+        for how, gives in cases
+    ]
+    whole, given, part = (
+        {n: most(f, n) for n in ("tensors_mb", "peak_mb", "cpu_s")} for f in folders
+    )
+    print(f"width {width}: {most(folders[0], 'weights') / 1e6:.1f} million weights, two processes")
+    for name, unit in (("tensors_mb", "MB of tensors"), ("peak_mb", "MB peak"), ("cpu_s", "CPU s")):
+        print(
+            f"  {unit}: whole {whole[name]:.2f}, whole and memory given back {given[name]:.2f}, "
+            f"divided {part[name]:.2f} ({part[name] / whole[name]:.2f} and "
+            f"{part[name] / given[name]:.2f} of these)",
+            flush=True,
+        )
+    read = [trained(Reading(width, p), root / f"read-{p}-{width}", 2) for p in (False, True)]
+    before, after = (most(folder, "peak_mb") for folder in read)
+    print(f"  MB peak to read a folder: {before:.1f} whole, {after:.1f} in parts", flush=True)
 
 
 if __name__ == "__main__":

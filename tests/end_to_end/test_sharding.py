@@ -58,6 +58,9 @@ def test_two_processes_with_divided_weights_equal_one(
     assert all(row["val/ratio"] == pytest.approx(1, abs=1e-2) for row in rows(two, "ppo"))
     policy: Any = AutoModelForCausalLM.from_pretrained(two / "ppo" / "model")
     assert policy.get_output_embeddings().weight is policy.get_input_embeddings().weight
+    # Four networks, the moments of two and an average: nothing of it is held as a whole.
+    alone, each = (max(int(f.read_text()) for f in at.glob("held-*")) for at in (one, two))
+    assert each <= 0.55 * alone
     for folder in ("ppo/value", "reward_model/model"):
         AutoModelForSequenceClassification.from_pretrained(two / folder, num_labels=1)
 
@@ -86,10 +89,27 @@ def test_a_run_with_divided_weights_leaves_the_files_of_one_without(tmp_path: Pa
 
 
 @pytest.mark.reliability
+@pytest.mark.parametrize("parts", [False, True])
 @pytest.mark.parametrize("processes", [2, 1])
-def test_a_checkpoint_of_divided_weights_goes_on(processes: int, tmp_path: Path) -> None:
+def test_a_checkpoint_of_divided_weights_goes_on(
+    processes: int, parts: bool, tmp_path: Path
+) -> None:
     """With as many processes to the same bits, with another number up to rounding."""
-    two = trained(FULL, tmp_path / "two", 2)
-    resumed = trained(replace(FULL, then=two), tmp_path / "resumed", processes)
+    full = replace(FULL, parts=parts)
+    two = trained(full, tmp_path / "two", 2)
+    resumed = trained(replace(full, then=two), tmp_path / "resumed", processes)
     largest, _ = differences(two, resumed)
     assert largest == 0 if processes == 2 else largest <= 1e-5
+
+
+@pytest.mark.reliability
+def test_killed_while_it_writes_its_part_it_goes_on_from_the_last_whole_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """Process 1 is killed within the second checkpoint of PPO, of which half is on the disk."""
+    full = replace(FULL, parts=True)
+    whole = trained(full, tmp_path / "whole", 2)
+    killed = trained(replace(full, dies=True), tmp_path / "killed", 2, dies=True)
+    left = {folder.name for folder in (killed / "ppo" / ".state").glob("step-*")}
+    assert left == {"step-000000001"}
+    assert differences(whole, trained(full, killed, 2))[0] == 0

@@ -104,7 +104,7 @@ PAGE = [
         Division(2, 8, sharded=True, cpu=False),
     ),
     (
-        "7B, adapters, checkpointing, sharded over 2 (not yet)",
+        "7B, adapters, checkpointing, sharded over 2",
         *(SEVEN, 16, Division(2, 2, True, 0.01, True, cpu=False)),
     ),
     ("70B, sharded over 64", SEVENTY, 8, Division(1, 64, True, checkpointing=True, cpu=False)),

@@ -11,7 +11,16 @@ from torch import nn
 
 from preflab.optimization import Optimization, OptimizerConfig
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
-from preflab.sharding import copied, gathered, inside, is_sharded, local, parted, whole
+from preflab.sharding import (
+    copied,
+    gathered,
+    inside,
+    is_divided,
+    is_sharded,
+    local,
+    parted,
+    whole,
+)
 from processes import trained
 
 
@@ -77,7 +86,22 @@ def divided(folder: Path) -> None:
     gradient: Any = gathered(module.embedding.weight.grad)
     assert torch.equal(gradient, torch.full((5, 4), 2.0))
     assert abs(optimization.norm() - 20**0.5 * 2) < 1e-5
+    optimization.step(0)
+    # A copy that is divided at once has its own numbers, and is no copy of a whole one.
+    with runtime.dividing():
+        part = copied(module)
+    assert is_sharded(part)
+    assert all(map(is_divided, part.state_dict().values()))
+    assert part.get_parameter("head.weight") is part.get_parameter("embedding.weight")
+    assert same(gathered(part.state_dict()), gathered(module.state_dict()))
+    with torch.no_grad():
+        local(part.get_parameter("head.weight")).add_(1)
+    assert not same(gathered(part.state_dict()), gathered(module.state_dict()))
     (folder / f"{runtime.rank}").touch()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 def test_two_processes_have_their_parts(tmp_path: Path) -> None:

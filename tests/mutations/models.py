@@ -72,7 +72,7 @@ MUTANTS = (
     Mutant("the minority wants the same", f"{PLUGINS}/microworld/labelers.py", "(-config.conflict_taste * own[3], ", "(config.conflict_taste * own[3], ", f"{TESTS}/microworld/test_labelers.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
-    Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
+    Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n    # Weights", "    # Weights", f"{TESTS}/causal_lm"),
     Mutant("end token masked like a pad", "framework/preflab/rollout.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
     Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(weight(group) * nll / denominator)", "torch.autograd.backward(weight(group) * nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
@@ -100,7 +100,7 @@ MUTANTS = (
     Mutant("keys without their adapter", f"{FAST}/projections.py", "adapter.of(tokens, outputs)", "adapter.of(tokens, outputs) * (outputs is None or outputs.start is None)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("parts of any class take the fast path", f"{FAST}/supported.py", "class_of(part) in classes\n        and is_plain(part)", "is_plain(part)", f"{TESTS}/causal_lm/fast/test_supported.py"),
     Mutant("a value network trains the weights beside its adapters", f"{CAUSAL_LM}/classifiers.py", "if not adapted or name != module.base_model_prefix:", "if True:", f"{TESTS}/causal_lm/test_adapters.py"),
-    Mutant("the reference of adapters is what they learned", f"{CAUSAL_LM}/models.py", "return self._around(without_adapters(self.module))", "return self._around(self.module)", f"{TESTS}/causal_lm/test_adapters.py"),
+    Mutant("the reference of adapters is what they learned", f"{CAUSAL_LM}/backbone.py", "return self._around(without_adapters(self.module))", "return self._around(self.module)", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("a reordered matrix the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
     Mutant("no bias while sampling", f"{FAST}/projections.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),
     Mutant("sampling from the weights of an iteration ago", f"{FAST}/decoding.py", "blocks.project = projections_for_decoding(ids.device)", "blocks.project = blocks.last_norm.__dict__.setdefault('_project', projections_for_decoding(ids.device))", f"{TESTS}/rollouts"),

@@ -14,8 +14,9 @@ from typing import Any
 
 from preflab.cost import Spent, Work
 from preflab.engine.circumstances import differences
+from preflab.engine.parts import Parts
 from preflab.errors import NumericError, StorageError, UserError
-from preflab.interfaces import Procedure, ShowsBatch, TrainsOn
+from preflab.interfaces import Procedure, ShowsBatch, State, TrainsOn
 from preflab.planning.going_on import INPUT, different, why_not
 from preflab.randomness import Streams
 from preflab.settings import CheckpointConfig as CheckpointConfig
@@ -49,6 +50,9 @@ class Loop:
     """
     spent: Spent = field(default_factory=Spent)
     """The work of the stage; noted in checkpoints."""
+    parts: Parts | None = None
+    """How checkpoints are written and read in which every process has its part; None: process 0
+    gathers the weights and writes."""
     _work: Work | None = field(default=None, init=False)
     """The work up to the checkpoint that was resumed."""
 
@@ -105,12 +109,12 @@ class Loop:
             with tempfile.TemporaryDirectory(prefix="preflab-") as nowhere:
                 self.procedure.save(Path(nowhere))
             if self._keeps_last(self._size):
-                self._state()
+                self._write(LAST, step, self._state(), {})
             return
         with writing(f"the result of {self.stage}", self.folder, self._size):
             self.procedure.save(self.folder)
             if self._keeps_last(self._size):
-                checkpoints.save(self.folder / LAST, step, self._state(), self._facts({}))
+                self._write(LAST, step, self._state(), self._facts({}))
 
     def _keeps_last(self, size: int) -> bool:
         """Whether the state after the last step, of so many bytes, stays in the artifact."""
@@ -199,23 +203,34 @@ class Loop:
 
     def _save(self, step: int) -> None:
         state = self._state()
-        if not self.main_process:
-            return
         what = f"the checkpoint of {self.stage} after step {step}"
         with (
             limited(self.settings.limit_seconds, what),
             writing(what, self.folder, checkpoints.size(state)),
         ):
-            sync_below(self.folder, without=STATE)
-            work = {"tokens": self.spent.total.tokens, "flops": self.spent.total.flops}
-            facts = {**self._facts(self._files()), "work": work}
-            folder = checkpoints.save(self.folder / STATE, step, state, facts)
+            facts: dict[str, Any] = {}
+            if self.main_process:
+                sync_below(self.folder, without=STATE)
+                work = {"tokens": self.spent.total.tokens, "flops": self.spent.total.flops}
+                facts = {**self._facts(self._files()), "work": work}
+            folder = self._write(STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
     def _state(self) -> dict[str, Any]:
-        """What a checkpoint holds, every tensor whole; on other processes than 0 no weights."""
-        state = gathered(self.procedure.state_dict(), keep=self.main_process)
+        """What a checkpoint holds: every tensor whole, and on other processes than 0 no weights,
+        unless each process writes its parts."""
+        state = self.procedure.state_dict()
+        if self.parts is None:
+            state = gathered(state, keep=self.main_process)
         return {"procedure": state, "streams": self.streams.state_dict()}
+
+    def _write(self, below: str, step: int, state: State, facts: Mapping[str, Any]) -> Path | None:
+        """Save a state in a folder of checkpoints; None on a process that writes nothing."""
+        if self.parts is not None:
+            return self.parts.save(self.folder / below, step, state, facts)
+        if not self.main_process:
+            return None
+        return checkpoints.save(self.folder / below, step, state, facts)
 
     def _facts(self, files: Mapping[str, Any]) -> dict[str, Any]:
         """What a checkpoint notes of its making. files: what the stage had written before it."""
@@ -258,7 +273,8 @@ class Loop:
 
     def _load(self, folder: Path) -> int:
         """Take over the state of a checkpoint: the number of its steps."""
-        step, state = checkpoints.load(folder)
+        load = checkpoints.load if self.parts is None else self.parts.load
+        step, state = load(folder)
         self.procedure.load_state_dict(state["procedure"])
         self.streams.load_state_dict(state["streams"])
         return step

@@ -101,6 +101,11 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
     ``accelerate launch`` asks for it."""
     asked, runtime = environment.run.settings.runtime, environment.runtime.config
     if runtime.sharding is Sharding.none:
+        if environment.run.settings.checkpoint.sharded:
+            yield (
+                "checkpoint.sharded=true changes nothing: every process has all weights. It is for "
+                "runtime.sharding=full with several processes."
+            )
         return
     if asked.sharding is Sharding.none:
         yield (

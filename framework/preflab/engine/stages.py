@@ -21,6 +21,7 @@ from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.engine.notices import Notice
+from preflab.engine.parts import Parts
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure, TrainsOn
@@ -170,7 +171,7 @@ class Stages:
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         started, spent = time.monotonic(), Spent(self._work)
-        graph = self.run.graph
+        graph, sharded = self.run.graph, self.run.settings.checkpoint.sharded
         used = self._used_by(graph[stage.name].group, graph.used(stage.name))
         with blamed(*used, kept=lambda: _kept(partial)):
             assert stage.choice.component.procedure is not None
@@ -187,6 +188,7 @@ class Stages:
                 self._pins(stage),
                 self._circumstances(),
                 spent,
+                Parts(runtime) if runtime.is_sharded and sharded else None,
             ).run()
             accounting = self._accounting(procedure, partial)
         seconds = time.monotonic() - started

@@ -1,5 +1,6 @@
 """Atomic checkpoints: tensors in safetensors, the rest in JSON, a sealed manifest with digests,
-one rename. No pickle."""
+one rename. No pickle. Of tensors that several processes divide among them, each may write its own
+rows (`Part`); any number of processes can read them again."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflab.errors import StorageError
+from preflab.storage.artifacts import file_digest
 from preflab.storage.durable import (
     encoded,
     fsync,
@@ -30,7 +34,18 @@ KEEP = 2
 PIECE = 1 << 28
 """Bytes of tensors in one file, about: what is in memory twice while it is written."""
 _MANIFEST, _STATE = "manifest.json", "state.json"
-_TENSOR = "\x00tensor"
+_TENSOR, _SHAPE = "\x00tensor", "\x00shape"
+Rows = Callable[[int, int], "torch.Tensor"]
+"""The rows of a tensor from one to below another."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What this process has of a tensor that is divided by rows. Process 0 has the first ones."""
+
+    rows: torch.Tensor
+    shape: tuple[int, ...]
+    """Of the whole tensor."""
 
 
 def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
@@ -41,6 +56,8 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
     if isinstance(value, torch.Tensor):
         tensors[path] = value.detach()
         return {_TENSOR: path}
+    if isinstance(value, Part):
+        return {_TENSOR: path, _SHAPE: list(value.shape)}
     if isinstance(value, dict):
         return {str(key): flatten(item, tensors, f"{path}/{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -53,15 +70,32 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
     )
 
 
-def unflatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Reverse of `flatten`."""
+def unflatten(
+    value: Any,
+    tensors: dict[str, torch.Tensor],
+    joined: Callable[[str, Sequence[int]], Any] = lambda path, shape: None,
+) -> Any:
+    """Reverse of `flatten`. joined: makes a tensor in parts, of its path and the whole shape."""
     if isinstance(value, dict):
-        if set(value) == {_TENSOR}:
-            return tensors[value[_TENSOR]]
-        return {key: unflatten(item, tensors) for key, item in value.items()}
+        if _TENSOR in value:
+            path = value[_TENSOR]
+            return joined(path, value[_SHAPE]) if _SHAPE in value else tensors[path]
+        return {key: unflatten(item, tensors, joined) for key, item in value.items()}
     if isinstance(value, list):
-        return [unflatten(item, tensors) for item in value]
+        return [unflatten(item, tensors, joined) for item in value]
     return value
+
+
+def parts(value: Any, path: str = "") -> dict[str, torch.Tensor]:
+    """The rows that this process has of each divided tensor in a tree, by path as in `flatten`."""
+    if isinstance(value, Part):
+        return {path: value.rows}
+    named = value.items() if isinstance(value, dict) else enumerate(value)
+    inner = (parts(item, f"{path}/{key}") for key, item in named if isinstance(item, _TREES))
+    return {key: rows for found in inner for key, rows in found.items()}
+
+
+_TREES = (dict, list, tuple, Part)
 
 
 def size(state: dict[str, Any]) -> int:
@@ -76,19 +110,32 @@ def save(
 ) -> Path:
     """Write the checkpoint of ``step`` steps done, with ``facts`` in its manifest. Contents are
     durable before the name is, and what it replaces is removed only then."""
-    make_folder(root)
-    temporary, final = root / f"tmp-{step:09d}-{os.getpid()}", root / f"step-{step:09d}"
-    _clean(root)
-    temporary.mkdir()
+    temporary = begin(root, step)
     try:
-        digests = _write(temporary, state)
-        write_sealed(
-            temporary / _MANIFEST, {"step": step, "files": digests, "facts": dict(facts or {})}
-        )
-        publish(temporary, final, root / f"tmp-{step:09d}-replaced")
+        return finish(temporary, step, write(temporary, state), facts)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)  # a disk that is full can use the room
         raise
+
+
+def begin(root: Path, step: int) -> Path:
+    """An empty folder for the files of a checkpoint."""
+    make_folder(root)
+    _clean(root)
+    temporary = root / f"tmp-{step:09d}-{os.getpid()}"
+    temporary.mkdir()
+    return temporary
+
+
+def finish(
+    temporary: Path, step: int, digests: Mapping[str, str], facts: Mapping[str, Any] | None = None
+) -> Path:
+    """Seal the files in a folder of `begin` and give it its name. digests: of all of them."""
+    root = temporary.parent
+    final = root / f"step-{step:09d}"
+    made = {"step": step, "files": dict(digests), "facts": dict(facts or {})}
+    write_sealed(temporary / _MANIFEST, made)
+    publish(temporary, final, root / f"tmp-{step:09d}-replaced")
     done = sorted(root.glob("step-*"))
     older = done[: done.index(final) + 1]
     # Later ones were damaged, or this step would not be done again.
@@ -101,17 +148,32 @@ def save(
     return final
 
 
-def _write(folder: Path, state: dict[str, Any]) -> dict[str, str]:
-    """Write the files of a state; their digests."""
+def write(folder: Path, state: dict[str, Any]) -> dict[str, str]:
+    """Write a state but for its parts of tensors; the digests of the files."""
     tensors: dict[str, torch.Tensor] = {}
-    tree, digests = flatten(state, tensors), {}
-    for name, data in itertools.chain(_pieces(tensors), [(_STATE, encoded(tree))]):
+    tree = flatten(state, tensors)
+    return _written(folder, itertools.chain(_pieces(tensors), [(_STATE, encoded(tree))]))
+
+
+def write_parts(folder: Path, number: int, state: dict[str, Any]) -> dict[str, str]:
+    """Write the parts that a process has, by its number; the digests of the files."""
+    return _written(folder, _pieces(parts(state), f"{_OF_PROCESS}{number:05d}"))
+
+
+_OF_PROCESS = "part-"
+
+
+def _written(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    digests = {}
+    for name, data in files:
         write_bytes(folder / name, data)
         digests[name] = hashlib.sha256(data).hexdigest()
     return digests
 
 
-def _pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, bytes]]:
+def _pieces(
+    tensors: Mapping[str, torch.Tensor], name: str = "tensors"
+) -> Iterator[tuple[str, bytes]]:
     """(file name, content) of files that hold all tensors; one by one, so that few are in memory
     twice."""
     from safetensors.torch import save as serialized
@@ -122,10 +184,10 @@ def _pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, bytes]]:
             groups.append([])
         groups[-1].append(key)
     for number, group in enumerate(groups):
-        name = f"tensors-{number}.safetensors" if number else "tensors.safetensors"
+        file = f"{name}-{number}.safetensors" if number else f"{name}.safetensors"
         # Tensors that share storage (tied weights) are written once each: safetensors refuses
         # aliases.
-        yield name, serialized({key: tensors[key].cpu().contiguous().clone() for key in group})
+        yield file, serialized({key: tensors[key].cpu().contiguous().clone() for key in group})
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -134,28 +196,87 @@ def facts(folder: Path) -> dict[str, Any]:
     return dict(_manifest(folder)["facts"])
 
 
-def load(folder: Path) -> tuple[int, dict[str, Any]]:
+def load(
+    folder: Path, joined: Callable[[Rows, Sequence[int]], Any] | None = None
+) -> tuple[int, dict[str, Any]]:
     """(steps done, state) of a checkpoint; `StorageError` naming the file that is missing, cut or
-    changed."""
-    from safetensors.torch import load as deserialized
-
-    manifest = _manifest(folder)
-    if folder.name != f"step-{manifest['step']:09d}":
-        raise StorageError(f"{folder} holds the manifest of step {manifest['step']}")
+    changed. joined: makes a tensor that is stored in parts, of what reads its rows and of its
+    shape, and its files are not checked (`verify`); default: the whole tensor."""
+    if joined is None:
+        verify(folder)
+    manifest = _named(folder)
     tensors: dict[str, torch.Tensor] = {}
     tree = None
     for name, digest in manifest["files"].items():
-        try:
-            data = (folder / name).read_bytes()
-        except OSError as error:
-            raise StorageError(f"{folder / name} cannot be read: {error.strerror}") from error
+        if name.startswith(_OF_PROCESS):
+            continue
+        data = _bytes(folder / name)
         if hashlib.sha256(data).hexdigest() != digest:
             raise StorageError(f"{folder / name} does not match its digest")
         if name == _STATE:
             tree = json.loads(data)
         else:
+            from safetensors.torch import load as deserialized
+
             tensors |= deserialized(data)
-    return int(manifest["step"]), unflatten(tree, tensors)
+    files = [folder / name for name in _parts_in(manifest)]
+
+    def from_parts(path: str, shape: Sequence[int]) -> Any:
+        rows = partial(_rows, files, path)
+        return rows(0, shape[0]) if joined is None else joined(rows, shape)
+
+    return int(manifest["step"]), unflatten(tree, tensors, from_parts)
+
+
+def verify(folder: Path, share: Callable[[Sequence[str]], Sequence[str]] = lambda n: n) -> None:
+    """`StorageError` for a file of parts that is missing, cut or changed. share: chooses those that
+    this process looks through."""
+    manifest = _named(folder)
+    for name in share(_parts_in(manifest)):
+        try:
+            found = file_digest(folder / name)
+        except OSError as error:
+            raise StorageError(f"{folder / name} cannot be read: {error.strerror}") from error
+        if found != manifest["files"][name]:
+            raise StorageError(f"{folder / name} does not match its digest")
+
+
+def _parts_in(manifest: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in manifest["files"] if name.startswith(_OF_PROCESS))
+
+
+def _rows(files: Sequence[Path], path: str, first: int, end: int) -> torch.Tensor:
+    """Rows of a tensor, wherever they are in the files of the processes, in their order."""
+    import torch
+    from safetensors import safe_open
+
+    found: list[torch.Tensor] = []
+    start = 0
+    for file in files:
+        with safe_open(file, framework="pt") as held:
+            if path in held.keys():  # noqa: SIM118 (it is no dict)
+                piece = held.get_slice(path)
+                count = piece.get_shape()[0]
+                low, high = max(first - start, 0), min(end - start, count)
+                if low < high or not found:
+                    found.append(piece[low : max(low, high)])
+                start += count
+    return torch.cat(found).clone()
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _named(folder: Path) -> dict[str, Any]:
+    """The manifest; `StorageError` if it is that of another step."""
+    manifest = _manifest(folder)
+    if folder.name != f"step-{manifest['step']:09d}":
+        raise StorageError(f"{folder} holds the manifest of step {manifest['step']}")
+    return manifest
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

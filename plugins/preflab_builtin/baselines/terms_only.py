@@ -22,7 +22,8 @@ class TermsOnly:
     def __init__(self, config: TermsOnlyConfig, context: Context) -> None:
         self.config = config
         self.total_steps = config.episodes // config.batch
-        self.policy = context.policy("initial")
+        with context.runtime.dividing():
+            self.policy = context.policy("initial")
         context.runtime.shard(self.policy.module)
         self.terms = gradient_terms(context, config.terms)
         parameters = self.policy.module.parameters()

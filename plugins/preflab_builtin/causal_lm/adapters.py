@@ -3,7 +3,8 @@ matrices beside its projections are trained. peft injects them and its format sa
 
 Weights that are not trained are shared and never changed: by the policy, by what it was at the
 start of the stage (the reference of a KL penalty), and by a value network and the reward model that
-it began as. So a merged model is always a copy: merging and unmerging would move the last bits.
+it began as. Processes that divide weights share their parts. So a merged model is always a copy:
+merging and unmerging would move the last bits.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from preflab.errors import UserError, nearest
+from preflab.sharding import division_of, is_sharded, outline, rows_of, shard
 from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.config import LoraConfig
 from preflab_builtin.causal_lm.fast.low_rank import knows, low_rank
 
-_NAME = "default"
+_NAME, _BASE = "default", ".base_layer"
 
 
 def has_adapters(module: nn.Module) -> bool:
@@ -44,8 +46,9 @@ def with_adapters(module: Any, lora: LoraConfig, generator: torch.Generator) -> 
     base = getattr(module, module.base_model_prefix)
     head = getattr(module, "score", None)
     own = set() if head is None else {id(p) for p in head.parameters()}
+    divided = is_sharded(module)
     memo: dict[int, Any] = {id(p): p for p in module.parameters() if id(p) not in own}
-    twin: Any = copy.deepcopy(module, memo)
+    twin: Any = outline(module) if divided else copy.deepcopy(module, memo)
     config = _peft_config(lora, base)
     # Made without numbers, so that nothing is drawn from torch's global streams.
     inject_adapter_in_model(config, twin, adapter_name=_NAME, low_cpu_mem_usage=True)
@@ -56,16 +59,37 @@ def with_adapters(module: Any, lora: LoraConfig, generator: torch.Generator) -> 
             a = torch.empty(adapter.a.shape).uniform_(-1, 1, generator=generator) * inputs**-0.5
             b = torch.zeros(adapter.b.shape)
             for factor, numbers in ((part.lora_A, a), (part.lora_B, b)):
-                factor[_NAME].weight = nn.Parameter(numbers.to(weight.device))
+                place = division_of(module).device if divided else weight.device
+                factor[_NAME].weight = nn.Parameter(numbers.to(place))
     if head is not None:
         twin.score.requires_grad_(True)
+    if divided:
+        module.requires_grad_(False)
+        _share_parts(twin, module)
     return twin.eval()
+
+
+def _share_parts(twin: Any, module: Any) -> None:
+    """Divide a module that has no weights yet; it gets the parts that ``module`` has, under the
+    same names with and without adapters, but a copy of a score head."""
+    rows = rows_of(module)
+    parameters = module.named_parameters(remove_duplicate=False)
+    names = {name.replace(_BASE, ""): name for name, _ in parameters}
+
+    def shared(name: str, first: int, end: int) -> torch.Tensor:
+        own = rows(names[name.replace(_BASE, "")], first, end)
+        return own.clone() if name.startswith("score.") else own
+
+    shard(twin, division_of(module), shared)
 
 
 def without_adapters(module: Any, merged: bool = False) -> Any:
     """The module without adapters; all weights are shared. merged: what the adapters learned is in
     the matrices, which then are new tensors."""
-    twin: Any = copy.deepcopy(module, {id(p): p for p in module.parameters()})
+    divided = is_sharded(module)
+    assert not (divided and merged), "adapters are merged into whole weights"
+    memo = {id(p): p for p in module.parameters()}
+    twin: Any = outline(module) if divided else copy.deepcopy(module, memo)
     for name, part in list(twin.named_modules()):
         if (adapter := low_rank(part)) is not None:
             plain = adapter.base
@@ -86,6 +110,8 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
         quantised.all_in_float32(twin)
     if hasattr(twin, "peft_config"):
         del twin.peft_config
+    if divided:
+        _share_parts(twin, module)
     return twin
 
 

@@ -15,9 +15,10 @@ from preflab_builtin.causal_lm.adapters import has_adapters
 
 
 def classifier(config: Any, base: Any, pad_id: int, heads: int, generator: torch.Generator) -> Any:
-    """A copy of the trunk ``base``, whose weights are whole, with as many heads [heads, D] without
-    bias, all of them the same draw from N(0, 1/(D+1)) (Ziegler et al. 2019). config: of the
-    language model. Trained are the heads and all weights, or adapters where the trunk has them."""
+    """A copy of the trunk ``base``, whose weights are whole or not there yet (meta), with as many
+    heads [heads, D] without bias, all of them the same draw from N(0, 1/(D+1)) (Ziegler et al.
+    2019). config: of the language model. Trained are the heads and all weights, or adapters where
+    the trunk has them."""
     config = copy.deepcopy(config)
     config.num_labels = heads
     config.pad_token_id = pad_id
@@ -33,8 +34,11 @@ def classifier(config: Any, base: Any, pad_id: int, heads: int, generator: torch
     with torch.no_grad():
         head.weight[:1].normal_(0.0, (width + 1) ** -0.5, generator=generator)
         head.weight[1:] = head.weight[:1]
-    module.score = head.to(next(base.parameters()).device)
-    leftover = [name for name, p in module.named_parameters() if p.is_meta]
+    place = next(base.parameters()).device
+    module.score = head if place.type == "meta" else head.to(place)
+    trunk = f"{module.base_model_prefix}."
+    parameters = module.named_parameters()
+    leftover = [name for name, p in parameters if p.is_meta and not name.startswith(trunk)]
     if leftover:
         raise UserError(
             f"{type(module).__name__} has parameters besides backbone and head "

@@ -88,12 +88,6 @@ def _of_folder(folder: Path, lora: LoraConfig, context: Context) -> Iterator[str
 def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
     """`UserError` for adapters that cannot be made. config: of the model, which is made without
     weights."""
-    if context.runtime.config.sharding is Sharding.full:
-        raise UserError(
-            f"policy.lora.rank={lora.rank} and runtime.sharding=full do not work together: several "
-            "networks share the frozen weights beside adapters, and divided weights cannot be "
-            "shared. Leave one of them out."
-        )
     if importlib.util.find_spec("peft") is None:
         raise UserError(
             f"policy.lora.rank={lora.rank} needs the package peft, which is not installed here: "
@@ -102,7 +96,8 @@ def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
     if lora.bits is not None:
         from preflab_builtin.causal_lm import quantised
 
-        quantised.check(config.model_type, context.runtime.device)
+        divided = context.runtime.config.sharding is Sharding.full
+        quantised.check(config.model_type, context.runtime.device, divided)
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -22,8 +22,8 @@ HEADS = ("lm_head", "score")
 """Parts that stay float32, as embeddings and norms do."""
 
 
-def check(model_type: str, device: torch.device) -> None:
-    """`UserError` where 4 bits cannot be computed, before any work."""
+def check(model_type: str, device: torch.device, divided: bool = False) -> None:
+    """`UserError` where 4 bits cannot be computed, before any work. divided: among processes."""
     if device.type != "cuda":
         raise UserError(
             f"policy.lora.bits={BITS} needs a GPU: it exists to save a GPU's memory, and this run "
@@ -34,6 +34,11 @@ def check(model_type: str, device: torch.device) -> None:
         raise UserError(
             f"policy.lora.bits={BITS} needs the package bitsandbytes, which is not installed here: "
             "pip install 'preflab[qlora]'"
+        )
+    if divided:
+        raise UserError(
+            f"policy.lora.bits={BITS} and runtime.sharding=full do not work together: 4-bit weights "
+            "are whole on each device. Leave one of them out."
         )
     if model_type == "gpt2":
         raise UserError(
@@ -83,7 +88,7 @@ def _as_it_is(part: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
 
 def in_float32(part: Any) -> nn.Linear:
     """A new projection with what the 4 bits stand for."""
-    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.functional import dequantize_4bit  # type: ignore[import-not-found]
 
     weight = dequantize_4bit(part.weight.data, part.weight.quant_state).float()
     plain = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,13 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
+from preflab.runtime import is_main
+from preflab.sharding import current_division
 from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.parts import divide, hollow, unlike
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 # A bar for every model folder that is read would hide the run's own.
@@ -127,6 +131,8 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
     weights are missing. attention: None leaves the choice to the family, as some have no sdpa."""
     check_model_config(folder)
     try:
+        if (module := _in_parts(loader, folder, attention, **settings)) is not None:
+            return module
         module, report = loader.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -161,6 +167,27 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
         tensor.data = tensor.data.clone()
     quantised.keep_out_of_states(module)
     return module
+
+
+def _in_parts(loader: Any, folder: Path, attention: str | None, **settings: Any) -> Any:
+    """The model, of which each process has read its part; None if weights are not divided, or are
+    not in the files as the module has them."""
+    if (division := current_division()) is None:
+        return None
+    module = hollow(loader, folder, attention, **settings)
+    if other := unlike(module, folder):
+        if is_main():
+            os.write(2, _WHOLE.format(folder, other).encode())
+        return None
+    _without_dropout(module)
+    divide(module, folder, division)
+    return module
+
+
+_WHOLE = (
+    "preflab: {0}: {1} is not in its files under that name and in that shape, so that every "
+    "process reads the whole model before it is divided\n"
+)
 
 
 def _without_dropout(module: torch.nn.Module) -> None:

@@ -51,18 +51,19 @@ class OnPolicy:
         self.total_steps = config.total_steps()
         self.begins_from = begins_from(config, self.total_steps)
         self.prompts = context.records("prompts", "train")
-        policy = context.policy("initial")
-        # With a coefficient of 0 no reference is loaded: nothing is measured against it.
-        reference = kl_reference(config, context, policy) if config.kl.coef > 0 else None
         value = None
-        if rules.critic is not None:
-            value = context.reward_network() or policy.scalar_model(context.streams["value head"])
+        with self.runtime.dividing():
+            policy = context.policy("initial")
+            # With a coefficient of 0 no reference is loaded: nothing is measured against it.
+            reference = kl_reference(config, context, policy) if config.kl.coef > 0 else None
+            self.reward_model = context.reward_model()
+            if rules.critic is not None:
+                head = context.streams["value head"]
+                value = context.reward_network() or policy.scalar_model(head)
         self.networks = Networks(policy, reference, value)
-        for network in (policy, reference, value):
-            if network is not None:
-                self.runtime.shard(network.module)
+        for network in filter(None, (policy, reference, value)):
+            self.runtime.shard(network.module)
         self.policy = policy
-        self.reward_model = context.reward_model()
         self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
         self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))

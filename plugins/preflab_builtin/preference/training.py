@@ -35,7 +35,8 @@ class Preference:
 
     def __init__(self, config: PreferenceConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
-        self.policy = context.policy("initial")
+        with self.runtime.dividing():
+            self.policy = context.policy("initial")
         given = context.rankings("train")
         ranked = [r for r in given if r.preferences]
         self.tied = len(given) - len(ranked)

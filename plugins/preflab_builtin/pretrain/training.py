@@ -24,7 +24,8 @@ class Pretraining:
     def __init__(self, config: PretrainConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.total_steps = config.steps
-        self.policy = context.policy("base")
+        with self.runtime.dividing():
+            self.policy = context.policy("base")
         context.runtime.shard(self.policy.module)
         documents = context.records("documents", "train")
         self.stream = PretrainingStream(

@@ -65,7 +65,8 @@ class KwiseTraining:
         if config.loss is RankingLoss.regression:
             refuse_unrated(ranked, key)
             self.scale = Scale.of(ranked)
-        self.heads.make(context.policy(config.start.value), context.streams["head"], ranked)
+        with self.runtime.dividing():
+            self.heads.make(context.policy(config.start.value), context.streams["head"], ranked)
         self.model = self.heads.model
         limits = (config.max_tokens, self.model.max_positions, key)
         self.examples = examples(ranked, context.tokenizer, *limits)

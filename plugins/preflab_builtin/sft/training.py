@@ -32,7 +32,8 @@ class SupervisedFineTuning:
 
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
-        self.policy = context.policy("base")
+        with self.runtime.dividing():
+            self.policy = context.policy("base")
         self.runtime.shard(self.policy.module)
         self.examples = self._examples("train")
         self.validation = self._examples("validation")

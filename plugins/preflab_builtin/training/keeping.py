@@ -10,7 +10,7 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Policy, State
 from preflab.options import canonical
 from preflab.runtime import is_main
-from preflab.sharding import gathered, is_sharded
+from preflab.sharding import gathered, is_divided, is_sharded
 from preflab_builtin.training.checkpoints import STEP, kept_steps
 from preflab_builtin.training.config import LAST, Better, TrainedConfig
 from preflab_builtin.training.watch import Watch
@@ -29,7 +29,8 @@ class Keeping:
         if config.keep != LAST:  # a measure that nobody takes is told before any step
             self._require(self.watch.judge(policy))
         self.best: State | None = None
-        """step, value and weights of the best policy so far (on the CPU)."""
+        """step, value and weights of the best policy so far: on the CPU, but divided ones where
+        the policy's are."""
         self.without_progress = 0
         """Judgements since the best one."""
         self.judged = 0
@@ -57,7 +58,7 @@ class Keeping:
         if self.best is None:
             return policy
         best = policy.copy()
-        best.module.load_state_dict(self.best["weights"])
+        best.module.load_state_dict(gathered(self.best["weights"]))
         return best
 
     def accounting(self) -> Mapping[str, float]:
@@ -89,8 +90,11 @@ class Keeping:
         if not sign * value > best:
             self.without_progress += 1
             return
-        weights = gathered(policy.module.state_dict())
-        kept = {n: w.detach().to("cpu", copy=True) for n, w in weights.items()}
+        weights = policy.module.state_dict()
+        kept = {
+            n: w.detach().clone() if is_divided(w) else w.detach().to("cpu", copy=True)
+            for n, w in weights.items()
+        }
         self.best = {"step": done, "value": value, "weights": kept}
         self.without_progress = 0
 

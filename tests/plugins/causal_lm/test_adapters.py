@@ -4,7 +4,6 @@ penalty."""
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from preflab.errors import UserError
 from preflab.interfaces import Policy
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.rewards import FunctionReward
-from preflab.runtime import Sharding
 from preflab.storage import checkpoints
 from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.adapters import name_of, target_names
@@ -197,10 +195,6 @@ def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path:
     preflight._check_lora(LoraConfig(rank=4), model, context)
     with pytest.raises(UserError, match="no projection 'k'"):
         preflight._check_lora(LoraConfig(rank=4, targets=["k"]), model, context)
-    divided = FakeContext(tmp_path / "divided")
-    divided.runtime.config = replace(divided.runtime.config, sharding=Sharding.full)
-    with pytest.raises(UserError, match=r"rank=4 and runtime\.sharding=full .* Leave one"):
-        preflight._check_lora(LoraConfig(rank=4), model, divided)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'preflab\[lora\]'"):
         preflight._check_lora(LoraConfig(rank=4), model, context)

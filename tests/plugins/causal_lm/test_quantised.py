@@ -60,6 +60,8 @@ def test_what_a_gpu_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     with pytest.raises(UserError, match="GPT-2 keeps its matrices transposed"):
         quantised.check("gpt2", gpu)
+    with pytest.raises(UserError, match="sharding=full do not work together"):
+        quantised.check("llama", gpu, divided=True)
     quantised.check("llama", gpu)
 
 

@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from preflab.sharding import is_divided
+
 
 @dataclass(frozen=True)
 class LowRank:
@@ -59,7 +61,7 @@ def knows(part: Any) -> bool:
     off = type(drop) is nn.Identity or (type(drop) is nn.Dropout and not (drop.training and drop.p))
     plain = all(type(m) is nn.Linear and m.bias is None and not _hooked(m) for m in (a, b))
     variant = part.lora_variant.get(name) or part.use_dora.get(name)
-    weights = all(type(m.weight) is nn.Parameter for m in (a, b))
+    weights = all(type(m.weight) is nn.Parameter or is_divided(m.weight) for m in (a, b))
     same = a.weight.dtype == b.weight.dtype == part.base_layer.weight.dtype
     # Hooks on the base projection alone would be those of its own calls.
     inside = not _hooked(part.base_layer)
