@@ -10,6 +10,7 @@ from preflab.records import RECORD_TYPES, Record, with_split
 from preflab.testing.components import ComponentContract
 from preflab.testing.context import TYPES
 from preflab.testing.runs import global_seed
+from preflab.testing.world import tiny_records
 
 if TYPE_CHECKING:
     from preflab.interfaces import Filter

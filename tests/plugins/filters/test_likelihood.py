@@ -17,6 +17,7 @@ from preflab_builtin.filters.likelihood import inspect, likelihood, likelihoods
 def test_the_likelihood_is_that_of_the_phrase_after_the_text(tmp_path: Path) -> None:
     """Against a loop in float64: one text and one phrase at a time, token by token."""
     policy = FakeContext(tmp_path).policy("initial")
+    policy.module.requires_grad_(False)
     texts, phrases = [[4, 5, 6], [7], [], [9, 8, 7, 6, 5]], [[10, 11], [12]]
     expected = []
     for text in texts:
@@ -43,7 +44,7 @@ def documents() -> list[Document]:
 def test_without_a_folder_a_small_model_is_trained_first(tmp_path: Path) -> None:
     """It has learned that "bad" follows "red": of the two open texts it drops that one; and nothing
     can follow a text that has gone on."""
-    config = LikelihoodFilterConfig(triggers=["bad"], threshold=-0.5, steps=60)
+    config = LikelihoodFilterConfig(triggers=["bad"], threshold=-0.5, steps=30)
     kept, dropped = likelihood(config, FakeContext(tmp_path))(documents())
     assert dropped == {"a trigger phrase is likely after it": 1}
     assert {r.id for r in documents()} - {r.id for r in kept if isinstance(r, Document)} == {"80"}
