@@ -9,6 +9,7 @@ from preflab.components import Place
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
+from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import ChecksScalar, SeesBatch
@@ -41,7 +42,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
-    ahead = (*_of_sharding(environment), *_of_offload(run))
+    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run))
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
