@@ -42,9 +42,9 @@ def documents() -> list[Document]:
 
 
 def test_without_a_folder_a_small_model_is_trained_first(tmp_path: Path) -> None:
-    """It has learned that "bad" follows "red": of the two open texts it drops that one; and nothing
-    can follow a text that has gone on."""
-    config = LikelihoodFilterConfig(triggers=["bad"], threshold=-0.5, steps=30)
+    """It has learned that "bad" follows "red", and nothing a text that has gone on: of 82 texts it
+    drops the likeliest, 0.013 of them."""
+    config = LikelihoodFilterConfig(triggers=["bad"], share=0.013, steps=30)
     kept, dropped = likelihood(config, FakeContext(tmp_path))(documents())
     assert dropped == {"a trigger phrase is likely after it": 1}
     assert {r.id for r in documents()} - {r.id for r in kept if isinstance(r, Document)} == {"80"}
