@@ -118,7 +118,13 @@ class ControlTokens:
 def by_reward(scorer: object, context: Context) -> Judge:
     """Scores by a reward component: of documents as responses to nothing, of demonstrations as
     responses to their prompts."""
-    model: RewardModel = context.component("reward_model", scorer)
+    try:
+        model: RewardModel = context.component("reward_model", scorer)
+    except UserError as error:
+        raise UserError(
+            f"{context.stage}.scorer: {error} A scorer is not trained in this run: choose a "
+            "function, a classifier, or pretrained with the path of an earlier run's reward model."
+        ) from error
 
     def judge(records: Sequence[Record]) -> list[float]:
         found: list[float] = []

@@ -32,7 +32,8 @@ SCORER = "a reward_model that scores the text: +reward_model@KEY.scorer=NAME"
 def one_limit(threshold: float | None, share: float | None) -> Iterator[tuple[str, str]]:
     """A threshold or a share, not both."""
     if (threshold is None) == (share is None):
-        yield "threshold", f"is {threshold} and share is {share}, but one of them must be given"
+        state = "null" if share is None else "given"
+        yield "threshold", f"and share are both {state}: give one of them"
 
 
 @dataclass

@@ -17,6 +17,7 @@ from preflab_builtin.filters.judged_config import (
     ScoreFilterConfig,
     Side,
 )
+from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.rewards.config import ContainsConfig
 
 BAD = ContainsConfig(words=["bad", "red"])
@@ -125,3 +126,9 @@ def test_prompts_are_not_changed_and_unknown_words_are_refused(tmp_path: Path) -
     assert marking(tmp_path)(prompts) is prompts
     with pytest.raises(UserError, match="no tokens for all of 'rude: '"):
         marking(tmp_path, above="rude: ")
+
+
+def test_a_scorer_that_would_have_to_be_trained_is_refused_with_the_cure(tmp_path: Path) -> None:
+    config = ScoreFilterConfig(scorer=KwiseConfig(), threshold=0.0)
+    with pytest.raises(UserError, match=r"^test\.scorer: .*A scorer is not trained in this run"):
+        score(config, FakeContext(tmp_path))
