@@ -20,6 +20,7 @@ from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.baselines.config import SteeredConfig
 from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
+from preflab_builtin.filters.judged import check_words
 from preflab_builtin.rollouts.decoding import decode
 from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of
 from preflab_builtin.rollouts.sampling import row_noise
@@ -180,12 +181,7 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
     """`UserError` for a foreign tokenizer, prefixes that it has no words for, or a run whose own
     policy has never seen them."""
     for prefix in (config.wanted, config.unwanted):
-        read = context.tokenizer.decode(context.tokenizer.encode(prefix))
-        if read.split() != prefix.split():
-            raise UserError(
-                f"algorithm.wanted and .unwanted: the policy has no tokens for all of {prefix!r}. "
-                f"It reads: {read!r}."
-            )
+        check_words(context.tokenizer, prefix, "algorithm.wanted and .unwanted")
     if config.path:
         folder = locate(config.path, None, "algorithm.path")
         if tokenizer_digest(folder) != context.tokenizer.digest:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from preflab.errors import UserError
 from preflab.filtering import Selection, excerpt
-from preflab.interfaces import Context, RewardModel
+from preflab.interfaces import Context, RewardModel, Tokenizer
 from preflab.prompts import with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Document, Prompt, Record, Rollout
@@ -88,7 +88,7 @@ class ControlTokens:
 
     def __init__(self, config: ControlTokensConfig, context: Context) -> None:
         for prefix in (config.above, config.below):
-            check_words(context, prefix, f"{context.stage}.above and .below")
+            check_words(context.tokenizer, prefix, f"{context.stage}.above and .below")
         self._config, self._judge = config, by_reward(config.scorer, context)
         self._types = tuple(_TYPES[scored] for scored in config.types)
 
@@ -147,11 +147,11 @@ def checked(records: Sequence[Record], scores: Sequence[float]) -> Sequence[floa
     return scores
 
 
-def check_words(context: Context, text: str, key: str) -> None:
-    """`UserError` for a text that the policy has no tokens for. key: of the options."""
-    read = context.tokenizer.decode(context.tokenizer.encode(text))
+def check_words(tokenizer: Tokenizer, text: str, key: str) -> None:
+    """`UserError` for a text that a model has no tokens for. key: of the options."""
+    read = tokenizer.decode(tokenizer.encode(text))
     if read.split() != text.split():
-        raise UserError(f"{key}: the policy has no tokens for all of {text!r}. It reads: {read!r}.")
+        raise UserError(f"{key}: the model has no tokens for all of {text!r}. It reads: {read!r}.")
 
 
 def _as_response(record: Record) -> tuple[Prompt, str]:

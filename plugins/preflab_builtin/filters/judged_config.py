@@ -83,8 +83,8 @@ class LikelihoodFilterConfig:
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a phrase, and one limit."""
-        if not any(trigger.strip() for trigger in self.triggers):
-            yield "triggers", "is empty: name one phrase at least"
+        if not self.triggers or not all(trigger.strip() for trigger in self.triggers):
+            yield "triggers", f"is {self.triggers}: name one phrase at least, and no empty one"
         yield from one_limit(self.threshold, self.share)
 
 

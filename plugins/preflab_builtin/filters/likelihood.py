@@ -16,7 +16,7 @@ from preflab_builtin.causal_lm.config import TinyConfig
 from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.causal_lm.losses import target_log_probs
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
-from preflab_builtin.filters.judged import Judged, limit_of
+from preflab_builtin.filters.judged import Judged, check_words, limit_of
 from preflab_builtin.filters.judged_config import LikelihoodFilterConfig, Scored
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.rollouts.prompts import left_padded
@@ -116,14 +116,6 @@ def _stored(config: LikelihoodFilterConfig, context: Context) -> Policy:
 
 def _phrases(policy: Policy, triggers: Sequence[str], key: str) -> list[list[int]]:
     """The tokens of each phrase as it goes on after a text."""
-    found = []
     for trigger in triggers:
-        ids = policy.tokenizer.encode(f" {trigger.strip()}")
-        read = policy.tokenizer.decode(ids)
-        if not ids or read.split() != trigger.split():
-            raise UserError(
-                f"{key}.triggers: the model has no tokens for all of {trigger!r}. It reads: "
-                f"{read!r}."
-            )
-        found.append(ids)
-    return found
+        check_words(policy.tokenizer, trigger, f"{key}.triggers")
+    return [policy.tokenizer.encode(f" {trigger.strip()}") for trigger in triggers]
