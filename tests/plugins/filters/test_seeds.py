@@ -44,8 +44,10 @@ def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
     ],
 )
 def test_a_seed_is_in_the_recipe_once(word: str, place: str) -> None:
-    usual = ("pretrain=none", "filters=instructgpt", "transforms=control_tokens")
-    usual += ("demonstrations=task_demonstrations",)
+    usual = (
+        *("pretrain=none", "filters=instructgpt", "transforms=control_tokens"),
+        "demonstrations=task_demonstrations",
+    )
     assert list(_differences(_recipe(*usual), _recipe(*usual, word))) == [place]
 
 
