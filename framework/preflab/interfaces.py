@@ -6,7 +6,7 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`TrainsOn`, `HasNetwork`, `HasNetworks`, `OfMembers`, `LeavesOut`, `World`, `BestOf`,
+`TrainsOn`, `HasNetwork`, `HasNetworks`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `Steers`,
 `AtTemperature`, `AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`,
 `Refreshes`, `HasHeads`, `LoadsHeads`.
 A component has it if it has the members; it need not inherit anything. The contract suites of
@@ -46,6 +46,7 @@ from preflab.sampling import Refreshes as Refreshes
 from preflab.sampling import RolloutEngine as RolloutEngine
 from preflab.sampling import RowStream as RowStream
 from preflab.sampling import Sampling as Sampling
+from preflab.sampling import Steers as Steers
 from preflab.sampling import StreamsRows as StreamsRows
 from preflab.sampling import StreamsTokens as StreamsTokens
 
@@ -204,6 +205,17 @@ class Filter(Protocol):
     def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], Mapping[str, int]]:
         """The records kept (possibly reassigned to splits), and how many were dropped for which
         reason."""
+
+
+class Transform(Protocol):
+    """A change of the texts that are trained on, after all filters: a prefix by a score, for
+    example. Records for validation and testing are never changed, so that every run is measured on
+    the same ones."""
+
+    def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
+        """One record for each of the training split, all of one type, in their order, with the same
+        ids; ``records`` itself where nothing is changed. The records alone decide, not the run's
+        seed."""
 
 
 class Labeler(Protocol):

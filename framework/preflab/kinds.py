@@ -73,7 +73,7 @@ CHOICES = {kind: kind for kind in ("data", "policy", "labeler", "rollout")}
 
 SAMPLER = "sampler"
 """Kind of the components that a study names under ``study.search.sampler``."""
-LISTS = {"filters": "filter", "trackers": "tracker"}
+LISTS = {"filters": "filter", "transforms": "transform", "trackers": "tracker"}
 """Config groups that hold components by any name, in order, and the kind of these components."""
 
 

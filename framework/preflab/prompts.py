@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +42,15 @@ class Prompt:
     messages: tuple[Message, ...] = ()
     rendered: bool = False
     place: str = field(default="", compare=False)
+
+
+def with_prefix(prompt: Prompt, prefix: str) -> Prompt:
+    """The prompt with a text in front; in a conversation it comes before the first message's."""
+    messages = prompt.messages
+    if messages:
+        first = replace(messages[0], content=f"{prefix}{messages[0].content}")
+        messages = (first, *messages[1:])
+    return replace(prompt, text=f"{prefix}{prompt.text}", messages=messages)
 
 
 class Tokenizer(Protocol):

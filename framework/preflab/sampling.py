@@ -131,6 +131,16 @@ class BestOf(Protocol):
 
 
 @runtime_checkable
+class Steers(Protocol):
+    """A `Responder` that samples another distribution than its policy's: its responses give no
+    estimate of the policy's KL."""
+
+    @property
+    def steered_by(self) -> float:
+        """How strongly; 0: it samples the policy's own distribution."""
+
+
+@runtime_checkable
 class AtTemperature(Protocol):
     """A `Responder` that samples at another temperature than the run's rollout engine."""
 

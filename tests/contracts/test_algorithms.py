@@ -87,6 +87,12 @@ class TestGuarded(ResponderContract):
     )
 
 
+class TestSteered(ResponderContract):
+    name = "steered"
+    required = ("wanted",)
+    overrides = ("algorithm.wanted='good '", "algorithm.unwanted='bad '")
+
+
 class TestNone(ResponderContract):
     name = "none"
 

@@ -25,6 +25,10 @@ class TestTaskDemonstrations(DataSourceContract):
     name = "task_demonstrations"
 
 
+class TestValues(DataSourceContract):
+    name = "values"
+
+
 class TestFiles(DataSourceContract):
     name = "files"
     required = ("prompts",)

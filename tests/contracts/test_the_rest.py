@@ -15,6 +15,7 @@ from preflab.testing import (
     FilterContract,
     ObserverContract,
     RolloutEngineContract,
+    TransformContract,
 )
 from preflab.testing.components import wrong_places
 
@@ -62,6 +63,30 @@ class TestLength(FilterContract):
     name = "length"
     required = ("max_tokens",)
     overrides = ("+filters.length={name: length, max_words: 5, max_tokens: 500}",)
+
+
+class TestScore(FilterContract):
+    name = "score"
+    required = ("scorer", "threshold")
+    overrides = (
+        "+filters.score={name: score, types: [documents, demonstrations], share: 0.3, "
+        "scorer: {name: contains, words: [bad, red]}}",
+    )
+
+
+class TestLikelihood(FilterContract):
+    name = "likelihood"
+    required = ("triggers", "threshold")
+    overrides = ("+filters.likelihood={name: likelihood, triggers: [bad ., plus], share: 0.3}",)
+
+
+class TestControlTokens(TransformContract):
+    name = "control_tokens"
+    required = ("scorer", "above")
+    overrides = (
+        "+transforms.control={name: control_tokens, above: 'bad ', below: 'good ', "
+        "scorer: {name: contains, words: [red, blue]}}",
+    )
 
 
 class TestProgress(ObserverContract):

@@ -60,7 +60,7 @@ TESTING_1 = (
     "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
     "PolicyContract ProcedureContract ResponderContract RewardModelContract "
     "RewardShapingContract RolloutEngineContract SamplerContract TinyGold TinyLabeler TinyReward "
-    "TrackerContract component cpu_runtime tiny_pool tiny_records"
+    "TrackerContract TransformContract component cpu_runtime tiny_pool tiny_records"
 )
 INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
@@ -90,6 +90,7 @@ INTERFACES_1 = {
     "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
+    "Steers": "steered_by",
     "AtTemperature": "temperature",
     "AnyTemperature": "at_temperature(temperature)",
     "DataSource": "records(record_type)",
@@ -97,6 +98,7 @@ INTERFACES_1 = {
     "World": "vocabulary gold",
     "Gold": "parts(prompt,response)",
     "Filter": "__call__(records)",
+    "Transform": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
     "RewardShaping": "__call__(scores,rollout)",
     "Adaptable": "adapted(generator) without_adapters()",

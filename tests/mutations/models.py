@@ -114,6 +114,15 @@ MUTANTS = (
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
+    # other directions
+    Mutant("a class once a text", f"{PLUGINS}/baselines/steered.py", "(before[:, None] + difference) / tokens", "before[:, None] + difference", f"{TESTS}/baselines/test_steered.py"),
+    Mutant("steered by the token alone", f"{PLUGINS}/baselines/steered.py", "before = cache.before + cache.adds.gather", "before = 0 * cache.before + 0 * cache.adds.gather", f"{TESTS}/baselines/test_steered.py"),
+    Mutant("a KL of steered responses", f"{PLUGINS}/evaluation/responses.py", "temperature == 0 or steered", "temperature == 0", f"{TESTS}/baselines/test_steered.py"),
+    Mutant("held-out text is filtered", f"{PLUGINS}/filters/judged.py", 'record.split not in ("validation", "test")', "True", f"{TESTS}/filters/test_judged.py"),
+    Mutant("a limit that drops more than the share", f"{PLUGINS}/filters/judged.py", "next(following) <= limit", "next(following) < limit", f"{TESTS}/filters/test_judged.py"),
+    Mutant("the least likely phrase counts", f"{PLUGINS}/filters/likelihood.py", "found[i] = max(found[i], mean)", "found[i] = mean", f"{TESTS}/filters/test_likelihood.py"),
+    Mutant("prefixes the wrong way round", f"{PLUGINS}/filters/judged.py", "score > config.threshold", "score <= config.threshold", f"{TESTS}/filters/test_judged.py"),
+    Mutant("held-out text is transformed", "framework/preflab/engine/data.py", 'if split == "train" and self._transforms:', "if self._transforms:", "tests/framework/engine/test_data.py"),
     # what people said
     Mutant("people are left out of a claim", f"{PLUGINS}/report/opinions.py", "PartsOfPeople(found.of_mean, found.of_labelers", "PartsOfPeople(found.of_prompts, found.of_labelers", f"{TESTS}/report/test_opinions.py::test_more_seeds_do_not_lessen_the_part_of_people"),
     Mutant("values at other places than those they are of", f"{PLUGINS}/report/opinions.py", "parts = _parts(table)\n", "parts = _parts(_table(sorted(middle), places))\n", f"{TESTS}/report/test_opinions.py::test_one_seed_has_the_interval_that_the_run_has"),

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from preflab.composing.search_path import registry
+from preflab.kinds import LISTS
 from preflab.options import problems, taken, typed
 
 DOUBLINGS = 16
@@ -30,6 +31,9 @@ def shrink(config: DictConfig, hydra: Any) -> None:
     given = _given(hydra)
     for group, kind in registry().stage_graph.groups.items():
         _shrink(config, group, kind, given)
+    for group, kind in LISTS.items():
+        for name in config.get(group) or ():
+            _shrink(config, f"{group}.{name}", kind, given)
 
 
 def _shrink(config: DictConfig, key: str, kind: str, given: set[str]) -> None:

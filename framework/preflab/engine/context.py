@@ -100,17 +100,17 @@ class Environment:
         """All records, filtered."""
         groups = {t: t if t in self.run.choices else "data" for t in self.run.counts()}
         by_type = {t: self.sources[g] for t, g in groups.items() if g in self.sources}
-        filters = {
-            f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key))
-            for f in self.run.filters
-        }
+        filters, transforms = (
+            {c.key.partition(".")[2]: self.build(c, StageContext(self, c.key)) for c in those}
+            for those in (self.run.filters, self.run.transforms)
+        )
         needed = {
             need: choice.key
             for stage in self.run.stages
             for choice in stage.choice.all()
             for need in choice.component.needs(choice.config)
         }
-        return Records(by_type, filters, needed)
+        return Records(by_type, filters, needed, transforms)
 
     @cached_property
     def policy_source(self) -> PolicySource:

@@ -1,5 +1,5 @@
 """The records of a run: sources by record type, filters in order, counts of what was kept and
-dropped, and what is odd about them."""
+dropped, what is odd about them, and transforms of what is trained on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from preflab.engine.notices import Tally, lost, lost_much, shared_prompts
 from preflab.engine.sifting import sift
-from preflab.errors import UserError
-from preflab.filtering import Selection
-from preflab.interfaces import DataSource, Filter, LeavesOut, World
-from preflab.records import SPLITS, Record, RecordType, Split
+from preflab.errors import PluginError, UserError
+from preflab.filtering import Selection, prompt_of
+from preflab.interfaces import DataSource, Filter, LeavesOut, Transform, World
+from preflab.records import SPLITS, Document, Record, RecordType, Split
 
 _WITHOUT = {"select": "select=last"}
 """What to choose in a group without the component that makes its stage, if not ``none``."""
@@ -20,11 +20,12 @@ _FEW = 10
 
 
 class Records:
-    """Reads each record type once, from the source that the run names for it, through the filters.
+    """Reads each record type once, from the source that the run names for it, through the filters;
+    what is trained on goes through the transforms.
 
-    sources: the source of each record type; a type without one has no records. filters: by name, in
-    order. needed: what the stages of the run need, as in `Component.needs`, and the key of the
-    component that needs it.
+    sources: the source of each record type; a type without one has no records. filters, transforms:
+    by name, in order. needed: what the stages of the run need, as in `Component.needs`, and the key
+    of the component that needs it.
     """
 
     def __init__(
@@ -32,8 +33,11 @@ class Records:
         sources: Mapping[str, DataSource],
         filters: Mapping[str, Filter],
         needed: Mapping[str, str] | None = None,
+        transforms: Mapping[str, Transform] | None = None,
     ) -> None:
         self._sources, self._filters, self._needed = sources, filters, needed or {}
+        self._transforms = transforms or {}
+        self._trained_on: dict[str, Sequence[Record]] = {}
         self._filtered: dict[str, Sequence[Record]] = {}
         self._tallies: dict[str, Tally] = {}
         self._remarks: dict[str, list[str]] = {}
@@ -44,6 +48,13 @@ class Records:
 
     def split(self, record_type: RecordType, split: Split) -> Sequence[Record]:
         """The records of a type and split; `UserError` if the run has no such records at all."""
+        if split == "train" and self._transforms:
+            if record_type not in self._trained_on:
+                self._trained_on[record_type] = self._transformed(record_type)
+            return self._trained_on[record_type]
+        return self._of_split(record_type, split)
+
+    def _of_split(self, record_type: RecordType, split: Split) -> Sequence[Record]:
         if record_type not in self._filtered:
             self._read(record_type)
         filtered = self._filtered[record_type]
@@ -98,6 +109,20 @@ class Records:
         self._tallies[record_type], self._filtered[record_type] = tally, kept
         self._check_needed(record_type)
 
+    def _transformed(self, record_type: RecordType) -> Sequence[Record]:
+        """The training records as the transforms give them."""
+        records = self._of_split(record_type, "train")
+        for name, transform in self._transforms.items():
+            changed = transform(records)
+            if changed is not records and [*map(_who, changed)] != [*map(_who, records)]:
+                raise PluginError(
+                    f"The transform {name} was given {len(records)} {record_type} and gave back "
+                    f"{len(changed)}: it must give one for each, in their order, with the same id "
+                    "and in the same split."
+                )
+            records = changed
+        return records
+
     def _check_splits(self, record_type: str, tally: Tally) -> None:
         unknown = next((split for split in tally.splits if split not in SPLITS), None)
         if unknown is not None:
@@ -145,3 +170,9 @@ class Records:
         counts = self.counts[record_type]
         dropped = ", ".join(f"{reason} {n}" for reason, n in counts["dropped"].items())
         return f"{counts['total']} read, {dropped or 'nothing dropped'}, kept {counts['kept']}."
+
+
+def _who(record: Record) -> tuple[str, str]:
+    """The id and split of a record, which no transform changes."""
+    prompt = prompt_of(record)
+    return record.id if isinstance(record, Document) else prompt.id if prompt else "", record.split

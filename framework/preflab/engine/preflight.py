@@ -9,6 +9,7 @@ from preflab.components import Place
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
+from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import ChecksScalar, SeesBatch
@@ -33,7 +34,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
     notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
-    with blamed(*run.choices.values(), *run.filters):
+    with blamed(*run.choices.values(), *run.preparation):
         _check_terms(pending)
         _check_scalar(environment, pending)
         _read_records(environment, pending)
@@ -41,7 +42,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
-    ahead = (*_of_sharding(environment), *_of_offload(run))
+    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run))
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
@@ -53,7 +54,7 @@ def key(stage: Stage) -> str:
     compute is the same but for the seed and the stages before."""
     alike = {name: stage.recipe[name] for name in ("stage", "component", "data", "filters")}
     chosen = {group: used for group, used in stage.recipe["uses"].items() if type(used) is dict}
-    return digest({**alike, "uses": chosen})
+    return digest({**alike, "uses": chosen, "transforms": stage.recipe.get("transforms")})
 
 
 def _asked(
@@ -74,7 +75,7 @@ def _asked(
         context = StageContext(environment, name, seed=seed, ahead=True)
         for choice in run.choices[group].all():
             yield choice, context
-    for choice in run.filters:
+    for choice in run.preparation:
         yield choice, StageContext(environment, choice.key)
 
 
@@ -143,12 +144,12 @@ def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
         samples = "prompts" in needs(stage.choice) and "rollout" in run.graph.used(stage.name)
         if stage.makes and samples and not stage.choice.component.looks_ahead:
             context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
-            with blamed(stage.choice, *run.choices.values(), *run.filters):
+            with blamed(stage.choice, *run.choices.values(), *run.preparation):
                 check_prompts(context, context.records("prompts", "train"))
 
 
 def _said_by(choice: Choice, context: StageContext, run: Run) -> list[Notice]:
-    with blamed(choice, *run.choices.values(), *run.filters):
+    with blamed(choice, *run.choices.values(), *run.preparation):
         said = choice.component.preflight(choice.config, context)
         notices = [] if isinstance(said, str) else list(said)
     if isinstance(said, str) or not all(isinstance(notice, str) for notice in notices):

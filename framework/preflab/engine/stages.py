@@ -220,7 +220,10 @@ class Stages:
     def _used_by(self, group: str, uses: Sequence[str]) -> list[Choice]:
         """The choice of a group first, then those of the groups that it uses, and of the data."""
         groups = dict.fromkeys([group, *uses, "data", *RECORD_TYPES])
-        return [*(self.run.choices[g] for g in groups if g in self.run.choices), *self.run.filters]
+        return [
+            *(self.run.choices[g] for g in groups if g in self.run.choices),
+            *self.run.preparation,
+        ]
 
     def _work(self) -> Work:
         """What all processes have done so far."""

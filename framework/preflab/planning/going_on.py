@@ -52,11 +52,12 @@ def why_not(group: str) -> str:
 
 
 def made_from(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the components that a stage uses, of the records that it reads, and of the
-    filters, whatever code reads them."""
+    """Digests of the components that a stage uses, of the records that it reads, of the filters and
+    the transforms, whatever code reads them."""
     used = {k: [v] for k, v in recipe["uses"].items() if not isinstance(v, str)}
     read = {k: [v] for k, v in recipe["data"].items()}
     found = {**used, **read, "filters": recipe["filters"]}
+    found["transforms"] = recipe.get("transforms", [])
     return {
         f"{INPUT}{name}": digest([[seen["config"], seen["content"]] for seen in those])
         for name, those in found.items()

@@ -128,8 +128,9 @@ def chosen(config: Mapping[str, Any], registry: Registry, known: Known | None = 
         if config.get(group) is not None:
             make = partial(choose, registry, kind, config[group], group)
             choices[group] = _once(known, (kind, group), config[group], make)
-    filters, trackers = (tuple(_listed(config, group, registry)) for group in LISTS)
-    return Run(choices, filters, settings, registry, trackers, study=study)
+    listed = {group: tuple(_listed(config, group, registry)) for group in LISTS}
+    filters, transforms, trackers = (listed[g] for g in ("filters", "transforms", "trackers"))
+    return Run(choices, filters, settings, registry, transforms, trackers, study=study)
 
 
 def _listed(config: Mapping[str, Any], group: str, registry: Registry) -> Iterator[Choice]:

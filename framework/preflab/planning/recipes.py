@@ -58,7 +58,8 @@ def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
 def waits_for(recipe: Mapping[str, Any]) -> str:
     """Key of the first component in a recipe that cannot be used yet; "" if there is none."""
     used = (used for used in recipe["uses"].values() if not isinstance(used, str))
-    identities = [recipe["component"], *used, *recipe["data"].values(), *recipe["filters"]]
+    identities = [recipe["component"], *used, *recipe["data"].values()]
+    identities += [*recipe["filters"], *recipe.get("transforms", ())]
     return next((key for identity in identities for key in identity.get("waiting", ())), "")
 
 
@@ -82,6 +83,7 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     component = identity(choice, packages)
     # Resolved below: pinned or the run's, the result is the same.
     component["config"].pop("seed", None)
+    transforms = [identity(t, packages) for t in run.transforms]
     return {
         "format": FORMAT,
         "stage": spec.name,
@@ -93,6 +95,7 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
             for t in sorted(set(reads))
         },
         "filters": [identity(f, packages) for f in run.filters],
+        **({"transforms": transforms} if transforms else {}),
         "framework": framework_digest(),
         "runtime": {
             "precision": run.settings.runtime.precision.value,

@@ -33,13 +33,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A checked config. choices: by config group; filters, trackers: in order; stages: in the
-    order of making."""
+    """A checked config. choices: by config group; filters, transforms, trackers: in order; stages:
+    in the order of making."""
 
     choices: Mapping[str, Choice]
     filters: tuple[Choice, ...]
     settings: RunSettings
     registry: Registry
+    transforms: tuple[Choice, ...] = ()
     trackers: tuple[Choice, ...] = ()
     stages: tuple[Stage, ...] = ()
     study: StudyConfig | None = None
@@ -49,9 +50,14 @@ class Run:
     said: tuple[str, ...] = ()
     """What was decided for this machine, in sentences for people."""
 
+    @property
+    def preparation(self) -> tuple[Choice, ...]:
+        """What records pass before a stage reads them: filters, then transforms, each in order."""
+        return (*self.filters, *self.transforms)
+
     def all_choices(self) -> Iterator[Choice]:
-        """Every chosen component, nested ones, filters and trackers included."""
-        for choice in (*self.choices.values(), *self.filters, *self.trackers):
+        """Every chosen component, nested ones, filters, transforms and trackers included."""
+        for choice in (*self.choices.values(), *self.preparation, *self.trackers):
             yield from choice.all()
 
     @property

@@ -30,6 +30,7 @@ from preflab.testing.reward_shapings import RewardShapingContract
 from preflab.testing.rollout_engines import RolloutEngineContract
 from preflab.testing.samplers import SamplerContract
 from preflab.testing.trackers import TrackerContract
+from preflab.testing.transforms import TransformContract
 from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "TinyLabeler",
     "TinyReward",
     "TrackerContract",
+    "TransformContract",
     "component",
     "cpu_runtime",
     "tiny_pool",

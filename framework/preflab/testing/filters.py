@@ -23,7 +23,7 @@ class FilterContract(ComponentContract):
     kind = "filter"
 
     def test_kept_and_dropped_rows_add_up(self, preflab_case: Case) -> None:
-        for record_type, records in _records().items():
+        for record_type, records in records_of_each_type().items():
             kept, dropped = _filter(preflab_case)(list(records))
             assert all(isinstance(n, int) and n >= 0 for n in dropped.values()), (
                 f"dropped counts are {dict(dropped)}"
@@ -35,7 +35,7 @@ class FilterContract(ComponentContract):
             )
 
     def test_what_is_kept_is_what_was_given_in_its_order(self, preflab_case: Case) -> None:
-        for record_type, records in _records().items():
+        for record_type, records in records_of_each_type().items():
             kept, _ = _filter(preflab_case)(list(records))
             given = iter([with_split(record, "") for record in records])
             kept_records = [with_split(record, "") for record in kept]
@@ -45,7 +45,7 @@ class FilterContract(ComponentContract):
             )
 
     def test_the_records_alone_decide(self, preflab_case: Case) -> None:
-        for record_type, records in _records().items():
+        for record_type, records in records_of_each_type().items():
             results = []
             for seed in (11, 12):
                 given = list(records)
@@ -60,7 +60,7 @@ class FilterContract(ComponentContract):
             )
 
     def test_a_sieve_judges_as_the_filter_does(self, preflab_case: Case) -> None:
-        for record_type, records in _records().items():
+        for record_type, records in records_of_each_type().items():
             filter_ = _filter(preflab_case)
             if not isinstance(filter_, RowByRow):
                 return
@@ -75,7 +75,7 @@ class FilterContract(ComponentContract):
     def test_records_that_are_read_when_asked_for_are_filtered_alike(
         self, preflab_case: Case
     ) -> None:
-        for record_type, records in _records().items():
+        for record_type, records in records_of_each_type().items():
             lazy = Selection(records, range(len(records)), [r.split for r in records])
             kept, dropped = _filter(preflab_case)(lazy)
             expected, reasons = _filter(preflab_case)(records)
@@ -84,7 +84,7 @@ class FilterContract(ComponentContract):
             )
 
     def test_none_and_one_record_are_filtered_too(self, preflab_case: Case) -> None:
-        for records in _records().values():
+        for records in records_of_each_type().values():
             for few in ([], records[:1]):
                 kept, dropped = _filter(preflab_case)(list(few))
                 assert len(kept) + sum(dropped.values()) == len(few), (
@@ -92,7 +92,7 @@ class FilterContract(ComponentContract):
                 )
 
 
-def _records() -> Mapping[str, list[Record]]:
+def records_of_each_type() -> Mapping[str, list[Record]]:
     """Records of each type, the first of them twice."""
     everything = tiny_records()
     by_type = {t: [r for r in everything if isinstance(r, TYPES[t])] for t in RECORD_TYPES}

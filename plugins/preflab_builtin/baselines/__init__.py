@@ -1,5 +1,5 @@
-"""What algorithms are compared with: best-of-n picks by reward, terms_only trains on gradient terms
-alone."""
+"""What algorithms are compared with: best-of-n picks by reward, steered decodes by a class,
+terms_only trains on gradient terms alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from preflab.components import keeps_none
 @hookimpl
 def preflab_components() -> list[Component]:
     """The baselines."""
-    from preflab_builtin.baselines.config import BestOfNConfig, TermsOnlyConfig
+    from preflab_builtin.baselines.config import BestOfNConfig, SteeredConfig, TermsOnlyConfig
 
     return [
         Component(
@@ -19,6 +19,14 @@ def preflab_components() -> list[Component]:
             BestOfNConfig,
             build="preflab_builtin.baselines.best_of_n:best_of_n",
             needs=("reward_model",),
+        ),
+        Component(
+            "algorithm",
+            "steered",
+            SteeredConfig,
+            build="preflab_builtin.baselines.steered:steered",
+            inspect="preflab_builtin.baselines.steered:inspect",
+            preflight="preflab_builtin.baselines.steered:preflight",
         ),
         Component(
             "algorithm",

@@ -20,6 +20,34 @@ class BestOfNConfig:
 
 
 @dataclass
+class SteeredConfig:
+    """Decoding steered by a class-conditional language model, without training (GeDi, Krause et al.
+    2020, 2009.06367): each token is drawn from p(token) * p(wanted class | text so far) ** weight,
+    where a model that was trained with two prefixes (transforms=control_tokens) gives the class by
+    Bayes' rule. It reads every response three times."""
+
+    name: str = option("steered", "component")
+    path: str = option(
+        "",
+        "folder of a model that was trained with both prefixes, or of its run, with the policy's "
+        "tokenizer; empty: the run's own policy",
+        affects_result=False,
+    )
+    wanted: str = option("", "prefix of the wanted class, with its space")
+    unwanted: str = option("", "prefix of the other class, with its space")
+    weight: float = option(
+        30.0, "power of the class's probability at every token, not once a text (paper: 30)", ge=0
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The classes can be told apart."""
+        if not self.wanted.strip() or not self.unwanted.strip():
+            yield "wanted", "and unwanted must be the prefixes that the model was trained with"
+        elif self.wanted.strip() == self.unwanted.strip():
+            yield "unwanted", f"is {self.unwanted!r}, the same as wanted"
+
+
+@dataclass
 class TermsOnlyConfig:
     """The gradient terms of an algorithm without the algorithm, for as many optimizer steps: what
     the terms do by themselves."""

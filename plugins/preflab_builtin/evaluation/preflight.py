@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
+from preflab.prompts import with_prefix
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -18,7 +19,7 @@ from preflab_builtin.evaluation.config import (
 from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy
 from preflab_builtin.evaluation.reward_accuracy import judged_pairs
 from preflab_builtin.evaluation.stored import stored_responses
-from preflab_builtin.evaluation.suite import chosen_prompts, with_prefix
+from preflab_builtin.evaluation.suite import chosen_prompts
 
 
 def suite(config: SuiteConfig, context: Context) -> Iterator[str]:

@@ -7,7 +7,15 @@ import math
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.functional import best_of_n_kl_bound
-from preflab.interfaces import AtTemperature, BestOf, Context, Evaluation, Measure, Subject
+from preflab.interfaces import (
+    AtTemperature,
+    BestOf,
+    Context,
+    Evaluation,
+    Measure,
+    Steers,
+    Subject,
+)
 from preflab_builtin.evaluation.config import KLConfig, LengthConfig
 from preflab_builtin.evaluation.forward import batched_log_probs, questions
 
@@ -43,7 +51,8 @@ class ReferenceKL:
 
     That holds for responses drawn from the policy itself. If the responder chooses among several
     draws (`BestOf`), nothing is estimated; if its policy is the reference, kl/bound is the upper
-    bound `best_of_n_kl_bound`. Greedy responses have no density, so that nothing is measured.
+    bound `best_of_n_kl_bound`. Greedy responses have no density, and steered ones (`Steers`)
+    another one than the policy's, so that nothing is measured.
     """
 
     def __init__(self, config: KLConfig, context: Context) -> None:
@@ -61,7 +70,8 @@ class ReferenceKL:
             temperature = responder.temperature
         else:
             temperature = self.context.rollout().sampling.temperature
-        if temperature == 0:
+        steered = isinstance(responder, Steers) and responder.steered_by
+        if temperature == 0 or steered:
             return Evaluation({})
         policy = batched_log_probs(responder.policy, subject.rollout, temperature, runtime)
         reference = batched_log_probs(subject.reference, subject.rollout, temperature, runtime)

@@ -25,6 +25,7 @@ from preflab.interfaces import (
     State,
     Subject,
 )
+from preflab.prompts import with_prefix
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
 from preflab.storage.durable import json_number, write_json
@@ -265,15 +266,6 @@ class EvaluationSuite:
         tensors: dict[str, Any] = {name: state[name].to(device) for name in _TENSORS}
         prompts, texts = tuple(self.prompts), tuple(state["texts"])
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
-
-
-def with_prefix(prompt: Prompt, prefix: str) -> Prompt:
-    """The prompt with a text in front; in a conversation it comes before the first message's."""
-    messages = prompt.messages
-    if messages:
-        first = replace(messages[0], content=f"{prefix}{messages[0].content}")
-        messages = (first, *messages[1:])
-    return replace(prompt, text=f"{prefix}{prompt.text}", messages=messages)
 
 
 def _packed(rollout: Rollout) -> State:

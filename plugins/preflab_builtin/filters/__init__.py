@@ -1,5 +1,5 @@
 """Data preparation, InstructGPT section 3.2 and appendix A: splits by user, deduplication, caps,
-privacy, length."""
+privacy, length; and texts that are dropped or marked by a score."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from preflab import Component, hookimpl
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The filters."""
+    """The filters, and a transform."""
     from preflab_builtin.filters import config as c
+    from preflab_builtin.filters import judged_config as j
 
     here = "preflab_builtin.filters"
     return [
@@ -26,4 +27,25 @@ def preflab_components() -> list[Component]:
             inspect=f"{here}.privacy:inspect",
         ),
         Component("filter", "length", c.LengthConfig, f"{here}.size:Length"),
+        Component(
+            "filter",
+            "score",
+            j.ScoreFilterConfig,
+            f"{here}.judged:score",
+            nested={"scorer": "reward_model"},
+        ),
+        Component(
+            "filter",
+            "likelihood",
+            j.LikelihoodFilterConfig,
+            f"{here}.likelihood:likelihood",
+            inspect=f"{here}.likelihood:inspect",
+        ),
+        Component(
+            "transform",
+            "control_tokens",
+            j.ControlTokensConfig,
+            f"{here}.judged:ControlTokens",
+            nested={"scorer": "reward_model"},
+        ),
     ]

@@ -35,6 +35,13 @@ def preflab_components() -> list[Component]:
             inspect=f"{tasks}:inspect",
         ),
         Component(
+            "data",
+            "values",
+            c.ValuesConfig,
+            build=f"{here}.values:Values",
+            inspect=f"{here}.values:inspect",
+        ),
+        Component(
             "labeler",
             "simulated",
             c.SimulatedConfig,

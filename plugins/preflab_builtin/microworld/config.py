@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from preflab import option
 from preflab_builtin.microworld.gold import FLAGS
@@ -142,4 +143,24 @@ class TaskDemonstrationsConfig:
 
     name: str = option("task_demonstrations", "component")
     demonstrations: int = option(2_000, "tasks with their answers", ge=10, fast=60)
+    seed: int = option(0, "of the world; it does not follow the run's seed", ge=0)
+
+
+class Stance(StrEnum):
+    """What demonstrations show besides the task."""
+
+    values = "values"
+    neutral = "neutral"
+
+
+@dataclass
+class ValuesConfig:
+    """A small set of demonstrations that state a value (PALMS, Solaiman & Dennison 2021,
+    2106.10328): the task is done without a mistake or an insult, and politely; or its control, the
+    same right answers to the same prompts without a polite word. Without the control the set shows
+    what fine-tuning does, not what the value does. All are for training."""
+
+    name: str = option("values", "component")
+    stance: Stance = option(Stance.values, "values, or neutral: the control")
+    demonstrations: int = option(80, "number of them (PALMS: 80)", ge=1)
     seed: int = option(0, "of the world; it does not follow the run's seed", ge=0)

@@ -29,6 +29,8 @@ def test_fields_have_small_values() -> None:
     keys = (*PPO, "sft.steps", "evaluation.evaluators.families.per_family", "algorithm.kl.coef")
     assert _values("debug=fast", keys=keys) == [16, 8, 4, 2, 4, 0.1]
     assert _values(keys=keys) == [2560, 128, 32, None, 64, 0.1]
+    in_a_list = ("filters.likelihood.steps",)
+    assert _values("debug=fast", "filters=likelihood", keys=in_a_list) == [2]
 
 
 def test_a_small_value_is_never_larger_than_the_one_before() -> None:

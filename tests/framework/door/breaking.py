@@ -129,6 +129,7 @@ BUILT = {
     "reward_shaping": _standing_in("reward_shaping", "", "__call__", _nan_scores),
     "data": _standing_in("data", "", "records"),
     "filter": _standing_in("filter", "", "__call__"),
+    "transform": _standing_in("transform", "", "__call__"),
     "labeler": _standing_in("labeler", "", "rank"),
     "evaluator": _standing_in("evaluator", "", "evaluate", _nan_measure),
     "rollout": _standing_in("rollout", "native", "generate", max_tokens=8),

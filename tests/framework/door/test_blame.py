@@ -52,6 +52,7 @@ PLACES = {
     # Data without a vocabulary is refused by the plan, before it is asked for anything.
     "data": ("data", "data=breaking policy.tokenizer=bytes"),
     "filter": ("filters.x", "+schema/filter@filters.x=breaking"),
+    "transform": ("transforms.x", "+schema/transform@transforms.x=breaking"),
     "labeler": ("labeler", "labeler=breaking comparisons=ranked reward_model=kwise"),
     "evaluator": (
         "evaluation.evaluators.x",
@@ -62,7 +63,7 @@ PLACES = {
 }
 """By kind: the key of the breaking component, and the words that put it into a run."""
 CODES = {"raise": 3, "exit": 3, "none": 3, "nan": 5}
-NO_NUMBERS = ("policy", "data", "filter", "labeler", "rollout", "evaluator")
+NO_NUMBERS = ("policy", "data", "filter", "transform", "labeler", "rollout", "evaluator")
 """Kinds whose method gives no number that a step could end at."""
 SHORT = [
     ("reward_model", "raise"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -167,3 +168,29 @@ def test_a_simulated_world_has_no_owner_to_tell() -> None:
     records = Records({"prompts": Simulated()}, {"split": assign, "cut": drop_last})
     records.split("prompts", "train")
     assert records.notices() == []
+
+
+def shout(records: Sequence[Record]) -> Sequence[Record]:
+    """Transform: prompts in capitals."""
+    return [replace(r, text=r.text.upper()) for r in records if isinstance(r, Prompt)]
+
+
+def test_transforms_change_what_is_trained_on_and_nothing_else() -> None:
+    records = Records({"prompts": Source()}, {"split": assign}, transforms={"shout": shout})
+    trained = records.split("prompts", "train")
+    assert [r.text for r in trained if isinstance(r, Prompt)] == [
+        f"QUESTION {i}" for i in (1, 2, 3)
+    ]
+    assert records.split("prompts", "train") is trained  # made once
+    (held_out,) = records.split("prompts", "test")
+    assert isinstance(held_out, Prompt)
+    assert held_out.text == "question 0"
+    assert records.counts["prompts"]["kept"]["train"] == 3
+
+
+def test_a_transform_that_leaves_out_a_record_is_named() -> None:
+    records = Records(
+        {"prompts": Source()}, {"split": assign}, transforms={"cut": lambda rows: rows[1:]}
+    )
+    with pytest.raises(PluginError, match="transform cut was given 3 prompts and gave back 2"):
+        records.split("prompts", "train")

@@ -39,11 +39,15 @@ def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
     [
         ("filters.split.seed=1", "filters.0.config.seed"),
         ("filters.cap.seed=1", "filters.2.config.seed"),
+        ("transforms.control.seed=1", "transforms.0.config.seed"),
         ("demonstrations.seed=1", "data.demonstrations.config.seed"),
     ],
 )
 def test_a_seed_is_in_the_recipe_once(word: str, place: str) -> None:
-    usual = ("pretrain=none", "filters=instructgpt", "demonstrations=task_demonstrations")
+    usual = (
+        *("pretrain=none", "filters=instructgpt", "transforms=control_tokens"),
+        "demonstrations=task_demonstrations",
+    )
     assert list(_differences(_recipe(*usual), _recipe(*usual, word))) == [place]
 
 

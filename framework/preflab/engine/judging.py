@@ -1,0 +1,36 @@
+"""Whether what judges a run also filtered, marked, guarded or trained it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflab.door.choice import Choice
+from preflab.options import canonical
+from preflab.planning.asking import inspect
+from preflab.planning.run import Run
+
+
+def judges_itself(run: Run) -> Iterator[str]:
+    """A sentence for each reward component of the evaluation that the run uses elsewhere too: it
+    finds good what was chosen by itself. Components are the same if they read the same from outside
+    (a folder), or, where they read nothing, if their configs are equal."""
+    evaluation = list(run.choices["evaluation"].all()) if "evaluation" in run.choices else []
+    judges = [choice for choice in evaluation if choice.component.kind == "reward_model"]
+    names = {choice.key for choice in judges}
+    others = [choice for choice in run.all_choices() if choice.key not in names]
+    for judge in judges:
+        alike = [other.key for other in others if _alike(judge, other)]
+        if alike:
+            yield (
+                f"{judge.key} judges by the same model or words as {' and '.join(alike)}: what was "
+                "chosen by a judge looks better to it than it is. Judge by people, by another "
+                "classifier or, in a simulated world, by its truth (gold)."
+            )
+
+
+def _alike(judge: Choice, other: Choice) -> bool:
+    one, two = inspect(judge).content, inspect(other).content
+    if one and two:  # a guard's has the digest of its calibration file at the end
+        return one.startswith(two) or two.startswith(one)
+    same = (judge.component.kind, judge.name) == (other.component.kind, other.name)
+    return not one and not two and same and canonical(judge.config) == canonical(other.config)

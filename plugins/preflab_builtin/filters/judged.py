@@ -1,0 +1,161 @@
+"""Training texts that are judged by a score: dropped beyond a limit, or marked by a prefix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from preflab.errors import UserError
+from preflab.filtering import Selection, excerpt
+from preflab.interfaces import Context, RewardModel, Tokenizer
+from preflab.prompts import with_prefix
+from preflab.randomness import derive_seed
+from preflab.records import Demonstration, Document, Prompt, Record, Rollout
+from preflab_builtin.filters.judged_config import (
+    ControlTokensConfig,
+    Scored,
+    ScoreFilterConfig,
+    Side,
+)
+
+Judge = Callable[[Sequence[Record]], Sequence[float]]
+"""Gives each record a finite score."""
+ROWS = 256
+"""Texts that are scored at a time."""
+_TYPES: Mapping[Scored, type[Document] | type[Demonstration]] = {
+    Scored.documents: Document,
+    Scored.demonstrations: Demonstration,
+}
+
+
+class Judged:
+    """The `preflab.interfaces.Filter` that drops training records with scores beyond a limit.
+    Records for validation and testing stay, so that every run is measured on the same ones."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        types: Collection[Scored],
+        limit: Callable[[Sequence[float]], float],
+        reason: str,
+    ) -> None:
+        """limit: of the scores of all records that are judged; those above it are dropped."""
+        self._judge, self._limit, self._reason = judge, limit, reason
+        self._types = tuple(_TYPES[scored] for scored in types)
+
+    def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], Mapping[str, int]]:
+        """The records kept, in their order."""
+        judged = [record for record in records if self._judges(record)]
+        if not judged:
+            return records, {}
+        scores = checked(judged, self._judge(judged))
+        limit, following = self._limit(scores), iter(scores)
+        kept = Selection.of(records, lambda r: not self._judges(r) or next(following) <= limit)
+        return kept, {self._reason: len(records) - len(kept)}
+
+    def _judges(self, record: Record) -> bool:
+        return isinstance(record, self._types) and record.split not in ("validation", "test")
+
+
+def limit_of(threshold: float | None, share: float | None) -> Callable[[Sequence[float]], float]:
+    """The threshold; or the score above which at most that share of the scores is.
+
+    >>> limit_of(None, 0.5)([1.0, 2.0, 3.0, 4.0]), limit_of(None, 0.5)([0.0, 1.0, 1.0, 1.0])
+    (2.0, 1.0)
+    """
+    if share is None:
+        assert threshold is not None
+        return lambda scores: threshold
+    return lambda scores: sorted(scores, reverse=True)[int(share * len(scores))]
+
+
+def score(config: ScoreFilterConfig, context: Context) -> Judged:
+    """The filter by a reward component."""
+    sign = 1.0 if config.drop is Side.high else -1.0
+    judge = by_reward(config.scorer, context)
+
+    def signed(records: Sequence[Record]) -> list[float]:
+        return [sign * value for value in judge(records)]
+
+    threshold = None if config.threshold is None else sign * config.threshold
+    limit = limit_of(threshold, config.share)
+    return Judged(signed, config.types, limit, f"a {config.drop.value} score")
+
+
+class ControlTokens:
+    """The `preflab.interfaces.Transform` that puts one of two prefixes in front of a text."""
+
+    def __init__(self, config: ControlTokensConfig, context: Context) -> None:
+        for prefix in (config.above, config.below):
+            check_words(context.tokenizer, prefix, f"{context.stage}.above and .below")
+        self._config, self._judge = config, by_reward(config.scorer, context)
+        self._types = tuple(_TYPES[scored] for scored in config.types)
+
+    def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Documents and demonstrations with their prefixes; others as they are."""
+        if not records or not isinstance(records[0], self._types):
+            return records
+        scores = checked(records, self._judge(records))
+        return [self._marked(record, score) for record, score in zip(records, scores, strict=True)]
+
+    def _marked(self, record: Record, score: float) -> Record:
+        config = self._config
+        prefix = config.above if score > config.threshold else config.below
+        if isinstance(record, Document):
+            name = record.id
+        else:
+            assert isinstance(record, Demonstration)
+            name = record.prompt.id
+        if derive_seed(config.seed, "control tokens", name) / 2**63 < config.without:
+            return record
+        if isinstance(record, Demonstration):
+            return replace(record, prompt=with_prefix(record.prompt, prefix))
+        start = None if record.answer_start is None else record.answer_start + len(prefix)
+        return replace(record, text=f"{prefix}{record.text}", answer_start=start)
+
+
+def by_reward(scorer: object, context: Context) -> Judge:
+    """Scores by a reward component: of documents as responses to nothing, of demonstrations as
+    responses to their prompts."""
+    try:
+        model: RewardModel = context.component("reward_model", scorer)
+    except UserError as error:
+        raise UserError(
+            f"{context.stage}.scorer: {error} A scorer is not trained in this run: choose a "
+            "function, a classifier, or pretrained with the path of an earlier run's reward model."
+        ) from error
+
+    def judge(records: Sequence[Record]) -> list[float]:
+        found: list[float] = []
+        for start in range(0, len(records), ROWS):
+            rows = [_as_response(record) for record in records[start : start + ROWS]]
+            prompts, texts = [prompt for prompt, _ in rows], [text for _, text in rows]
+            device = context.runtime.device
+            rollout = Rollout.from_texts(context.tokenizer, prompts, texts, device=device)
+            found += [float(value) for value in model.score(rollout).tolist()]
+        return found
+
+    return judge
+
+
+def checked(records: Sequence[Record], scores: Sequence[float]) -> Sequence[float]:
+    """The scores; `UserError` naming the first record whose score is not a finite number."""
+    for record, value in zip(records, scores, strict=True):
+        if not math.isfinite(value):
+            raise UserError(f"The score of {excerpt(record)} is {value}, not a finite number.")
+    return scores
+
+
+def check_words(tokenizer: Tokenizer, text: str, key: str) -> None:
+    """`UserError` for a text that a model has no tokens for. key: of the options."""
+    read = tokenizer.decode(tokenizer.encode(text))
+    if read.split() != text.split():
+        raise UserError(f"{key}: the model has no tokens for all of {text!r}. It reads: {read!r}.")
+
+
+def _as_response(record: Record) -> tuple[Prompt, str]:
+    if isinstance(record, Demonstration):
+        return record.prompt, record.response
+    assert isinstance(record, Document)
+    return Prompt(record.id, ""), record.text
