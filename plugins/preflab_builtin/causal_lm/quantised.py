@@ -37,8 +37,8 @@ def check(model_type: str, device: torch.device, divided: bool = False) -> None:
         )
     if divided:
         raise UserError(
-            f"policy.lora.bits={BITS} and runtime.sharding=full do not work together: 4-bit weights "
-            "are whole on each device. Leave one of them out."
+            f"policy.lora.bits={BITS} and runtime.sharding=full do not work together: the 4-bit "
+            "weights are whole on each device. Leave one of them out."
         )
     if model_type == "gpt2":
         raise UserError(
