@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from preflab.errors import UserError
+from preflab.prompts import with_prefix
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab_builtin.evaluation.suite import with_prefix
+
 
 ASKED_FOR, PREFIX = "asked for group", "prefix of group"
 """Notes of a prompt that is asked for a group: the name of the group, and what the policy reads."""
