@@ -10,7 +10,6 @@ from preflab.errors import UserError
 from preflab.prompts import with_prefix
 from preflab.records import Prompt, Rollout, Tokenizer
 
-
 ASKED_FOR, PREFIX = "asked for group", "prefix of group"
 """Notes of a prompt that is asked for a group: the name of the group, and what the policy reads."""
 
