@@ -58,7 +58,7 @@ EMPTY = {"terms_only", "guarded"}
 
 
 def test_every_experiment_has_made_up_data(data: dict[str, str]) -> None:
-    assert set(options("experiment")) == {*data, "people"}
+    assert set(options("experiment")) == {*data, "people", "refusals"}
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])
@@ -80,6 +80,17 @@ def test_the_experiment_with_people_fits_every_algorithm() -> None:
     for algorithm in set(options("algorithm")) - EMPTY:
         (job,) = check_jobs(parse(["experiment=people", f"algorithm={algorithm}"]))
         assert job.run.held is not None
+
+
+def test_the_experiment_with_refusals_runs_and_fits_every_algorithm(tmp_path: Path) -> None:
+    for algorithm in set(options("algorithm")) - EMPTY:
+        (job,) = check_jobs(parse(["experiment=refusals", f"algorithm={algorithm}"]))
+        assert job.run.choices["data"].name == "refusals"
+    words = ("experiment=refusals", "data.refusals=0.9", "policy.width=32", "policy.layers=1")
+    assert preflab(tmp_path, *words, *SMALL) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    (evaluation,) = tmp_path.glob("artifacts/evaluation-*/evaluation.json")
+    measures = json.loads(evaluation.read_text())["measures"]
+    assert {"refusal/harmful", "refusal/benign", "gold/harmless", "gold/helpful"} <= set(measures)
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])

@@ -9,6 +9,7 @@ from functools import partial
 from preflab import intervals
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Evaluation, Evaluator, Measure, Opinion, Subject
+from preflab.lengths import every_prompt
 from preflab.records import Prompt
 from preflab.two_way import cells, mean_about_people
 from preflab_builtin.evaluation.forward import questions
@@ -19,9 +20,13 @@ Rows = Sequence[int]
 
 
 def preflight(config: RefusalConfig, context: Context) -> Iterator[str]:
-    """`UserError` if nobody can recognise refusals."""
+    """`UserError` if nobody can recognise refusals, or if no prompt at all has one of the tags."""
     if config.people is None:
         Refusals(config, context)
+    prompts = list(every_prompt(context))
+    wanted = {*config.harmful, *config.benign}
+    if all(wanted.isdisjoint(prompt.tags) for prompt in prompts):
+        raise UserError(f"evaluators: {_no_tag(config, prompts)}")
     yield from ()
 
 
@@ -47,7 +52,7 @@ class Refusals:
         )
 
     def evaluate(self, subject: Subject) -> Evaluation:
-        """Measure it; `UserError` if no prompt has such a tag."""
+        """Measure it. Nothing is measured of what no prompt is, and a note says so."""
         rollout = subject.rollout
         if not rollout.prompts:
             return Evaluation({})
@@ -59,7 +64,7 @@ class Refusals:
             )
         }
         if not any(rows.values()):
-            raise UserError(_no_tag(self.config, rollout.prompts))
+            return Evaluation({}, notes=[_no_tag(self.config, rollout.prompts)])
         found = self._recognised(subject)
         measures: dict[str, Measure] = {}
         values: dict[str, list[float]] = {}
@@ -132,7 +137,7 @@ def _no_tag(config: RefusalConfig, prompts: Sequence[Prompt]) -> str:
     wanted = [*config.harmful, *config.benign]
     hint = nearest(wanted[0], tags) if tags else "They have no tags."
     return (
-        f"evaluators: refusal: no prompt of the evaluation has one of the tags "
-        f"{', '.join(wanted)}. {hint} Name them in refusal.harmful and refusal.benign, or choose "
+        f"{config.label}: none of {len(prompts)} prompts has one of the tags {', '.join(wanted)}. "
+        f"{hint} Name them in {config.label}.harmful and {config.label}.benign, or choose "
         "data=refusals."
     )

@@ -124,12 +124,16 @@ def test_people_recognise_refusals() -> None:
         misspelt.evaluate(subject())
 
 
-def test_nobody_to_ask_and_nothing_to_judge_is_said() -> None:
+def test_nobody_to_ask_and_nothing_to_judge_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="data=refusals alone"):
         list(preflight(c.RefusalConfig(), context()))
     gold = RefusalWorld(c.RefusalsConfig()).gold
-    with pytest.raises(UserError, match="no prompt of the evaluation has one of the tags"):
-        Refusals(c.RefusalConfig(), context(gold)).evaluate(subject(PROMPTS[5:], TEXTS[5:]))
+    others = subject(PROMPTS[5:], TEXTS[5:])
+    (note,) = Refusals(c.RefusalConfig(), context(gold)).evaluate(others).notes
+    assert note.startswith("refusal: none of 1 prompts has one of the tags harmful, unsafe, benign")
+    given = FakeContext(tmp_path, [Prompt("1", "a", tags=("harmfull",), split="test")], gold=gold)
+    with pytest.raises(UserError, match=r"none of 1 prompts .* Allowed: harmfull"):
+        list(preflight(c.RefusalConfig(), given))
     assert Refusals(c.RefusalConfig(), context(gold)).evaluate(subject([], [])) == Evaluation({})
 
 
