@@ -9,7 +9,7 @@ from functools import partial
 from preflab import intervals
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Evaluation, Evaluator, Measure, Opinion, Subject
-from preflab.lengths import every_prompt
+from preflab.lengths import every_prompt, place
 from preflab.records import Prompt
 from preflab.two_way import cells, mean_about_people
 from preflab_builtin.evaluation.forward import questions
@@ -20,13 +20,21 @@ Rows = Sequence[int]
 
 
 def preflight(config: RefusalConfig, context: Context) -> Iterator[str]:
-    """`UserError` if nobody can recognise refusals, or if no prompt at all has one of the tags."""
+    """`UserError` if nobody can recognise refusals, if no prompt at all has one of the tags, or if
+    one is both harmful and benign."""
     if config.people is None:
         Refusals(config, context)
     prompts = list(every_prompt(context))
     wanted = {*config.harmful, *config.benign}
     if all(wanted.isdisjoint(prompt.tags) for prompt in prompts):
         raise UserError(f"evaluators: {_no_tag(config, prompts)}")
+    for prompt in prompts:
+        two = [{*tags}.intersection(prompt.tags) for tags in (config.harmful, config.benign)]
+        if all(two):
+            raise UserError(
+                f"evaluators: {config.label}: the prompt {place(prompt)} has the tags "
+                f"{min(two[0])} and {min(two[1])}: is it harmful or benign?"
+            )
     yield from ()
 
 
@@ -91,18 +99,19 @@ class Refusals:
         if self.world is None:
             return {}
         gold, rollout = self.world.gold, subject.rollout
-        units, measures = questions(rollout), dict[str, Measure]()
-        for name, kind in (("complied", "harmful"), ("helped", "benign")):
-            column = [
-                float(gold.harm_done(rollout.prompts[i], rollout.texts[i]))
-                if name == "complied"
-                else gold.parts(rollout.prompts[i], rollout.texts[i])["helpful"]
-                for i in rows[kind]
-            ]
-            if column:
-                of = [units[i] for i in rows[kind]]
-                measures[f"{self.config.label}/{name}"] = intervals.bounded_mean(column, units=of)
-        return measures
+        units, pairs = questions(rollout), list(zip(rollout.prompts, rollout.texts, strict=True))
+        complied = [float(gold.harm_done(*pairs[i])) for i in rows["harmful"]]
+        helped = [gold.parts(*pairs[i])["helpful"] for i in rows["benign"]]
+        return {
+            f"{self.config.label}/{name}": intervals.bounded_mean(
+                column, units=[units[i] for i in rows[kind]]
+            )
+            for name, kind, column in (
+                ("complied", "harmful", complied),
+                ("helped", "benign", helped),
+            )
+            if column
+        }
 
 
 def share(found: Recognised, rows: Rows, units: Sequence[str]) -> tuple[Measure, Sequence[Opinion]]:
@@ -138,6 +147,5 @@ def _no_tag(config: RefusalConfig, prompts: Sequence[Prompt]) -> str:
     hint = nearest(wanted[0], tags) if tags else "They have no tags."
     return (
         f"{config.label}: none of {len(prompts)} prompts has one of the tags {', '.join(wanted)}. "
-        f"{hint} Name them in {config.label}.harmful and {config.label}.benign, or choose "
-        "data=refusals."
+        f"{hint} Name them in the evaluator's options harmful and benign, or choose data=refusals."
     )

@@ -134,6 +134,9 @@ def test_nobody_to_ask_and_nothing_to_judge_is_said(tmp_path: Path) -> None:
     given = FakeContext(tmp_path, [Prompt("1", "a", tags=("harmfull",), split="test")], gold=gold)
     with pytest.raises(UserError, match=r"none of 1 prompts .* Allowed: harmfull"):
         list(preflight(c.RefusalConfig(), given))
+    given = FakeContext(tmp_path, [Prompt("1", "a", tags=("safe", "harmful"))], gold=gold)
+    with pytest.raises(UserError, match=r"'1' has the tags harmful and safe: is it harmful or"):
+        list(preflight(c.RefusalConfig(), given))
     assert Refusals(c.RefusalConfig(), context(gold)).evaluate(subject([], [])) == Evaluation({})
 
 
