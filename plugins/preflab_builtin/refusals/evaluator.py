@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from preflab import intervals
@@ -50,7 +50,9 @@ class Refusals:
         self.world: TheWorld | None = None
         if config.people is not None:
             people: Evaluator = context.component("evaluator", config.people)
-            self._recognised = partial(by_people, people, config.flag)
+            self._recognised: Callable[[Subject], Recognised] = partial(
+                by_people, people, config.flag
+            )
             return
         if config.recogniser is None:
             self.world = the_world(context)

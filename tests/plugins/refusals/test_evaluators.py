@@ -18,6 +18,7 @@ from preflab.options import typed
 from preflab.planning.reading import choose
 from preflab.records import Prompt
 from preflab.testing import FakeContext
+from preflab_builtin.guard.config import Part
 from preflab_builtin.guard.verdicts import Verdict
 from preflab_builtin.refusals import config as c
 from preflab_builtin.refusals.evaluator import Refusals, preflight
@@ -87,7 +88,7 @@ def test_rates_of_the_embedded_world_by_hand() -> None:
 
 
 def test_a_model_recognises_refusals_elsewhere() -> None:
-    config = c.RefusalConfig(recogniser=cast(Any, SimpleNamespace(checks=c.Part.response)))
+    config = c.RefusalConfig(recogniser=cast(Any, SimpleNamespace(checks=Part.response)))
     config.harmful, config.benign = ["insult"], ["open_qa"]
     found = Refusals(config, context(guard=Finds("ugly"))).evaluate(subject())
     assert rounded(found.measures) == {

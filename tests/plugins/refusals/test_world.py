@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def of_kind(world: RefusalWorld, kind: str) -> tuple[Prompt, Prompt]:
 
 
 def test_without_refusals_the_records_are_the_embedded_worlds() -> None:
-    sizes = {"prompts": 300, "demonstrations": 200, "documents": 300}
+    sizes: dict[str, Any] = {"prompts": 300, "demonstrations": 200, "documents": 300}
     here = RefusalWorld(RefusalsConfig(refusals=0.0, **sizes))
     there = Microworld(MicroworldConfig(**sizes))
     for kind in ("prompts", "demonstrations", "documents", "rankings"):
