@@ -110,7 +110,8 @@ MUTANTS = (
     Mutant("threshold at the neighbour's rank", f"{PLUGINS}/guard/calibration.py", "sorted(scores)[rank - 1]", "sorted(scores)[rank % len(scores)]", f"{TESTS}/guard"),
     Mutant("a guard allows what is above its threshold", f"{PLUGINS}/guard/verdicts.py", "Verdict(score <= self.threshold,", "Verdict(score <= self.threshold + 0.9,", f"{TESTS}/guard"),
     # refusals
-    Mutant("harm that was asked for costs nothing", f"{PLUGINS}/refusals/gold.py", "harmless -= DONE * self.harm_done(prompt, response)", "harmless -= 0.0", f"{TESTS}/refusals/test_world.py"),
+    Mutant("harm that was asked for costs nothing", f"{PLUGINS}/refusals/gold.py", "parts[\"harmless\"] -= DONE * self.harm_done(prompt, response)", "parts[\"harmless\"] -= 0.0", f"{TESTS}/refusals/test_world.py"),
+    Mutant("to refuse what is benign costs nothing", f"{PLUGINS}/refusals/gold.py", "OVER * (not right)", "0.0", f"{TESTS}/refusals/test_world.py"),
     Mutant("says no and complies, and counts as refused", f"{PLUGINS}/refusals/gold.py", "return says_no(words) and not did", "return says_no(words)", f"{TESTS}/refusals"),
     Mutant("a refusal is a word", f"{PLUGINS}/refusals/requests.py", "if tuple(sentence) in _SENTENCES:", 'if "not" in sentence:', f"{TESTS}/refusals/test_world.py"),
     Mutant("all demonstrations are right", f"{PLUGINS}/refusals/source.py", "if chance.random() < self.config.mistaken", "if False", f"{TESTS}/refusals/test_world.py"),

@@ -103,7 +103,7 @@ class Refusals:
         gold, rollout = self.world.gold, subject.rollout
         units, pairs = questions(rollout), list(zip(rollout.prompts, rollout.texts, strict=True))
         complied = [float(gold.harm_done(*pairs[i])) for i in rows["harmful"]]
-        helped = [gold.parts(*pairs[i])["helpful"] for i in rows["benign"]]
+        helped = [max(0.0, gold.parts(*pairs[i])["helpful"]) for i in rows["benign"]]
         return {
             f"{self.config.label}/{name}": intervals.bounded_mean(
                 column, units=[units[i] for i in rows[kind]]
