@@ -82,15 +82,11 @@ def test_the_experiment_with_people_fits_every_algorithm() -> None:
         assert job.run.held is not None
 
 
-def test_the_experiment_with_refusals_runs_and_fits_every_algorithm(tmp_path: Path) -> None:
+def test_the_experiment_with_refusals_fits_every_algorithm() -> None:
     for algorithm in set(options("algorithm")) - EMPTY:
         (job,) = check_jobs(parse(["experiment=refusals", f"algorithm={algorithm}"]))
         assert job.run.choices["data"].name == "refusals"
-    words = ("experiment=refusals", "data.refusals=0.9", "policy.width=32", "policy.layers=1")
-    assert preflab(tmp_path, *words, *SMALL) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    (evaluation,) = tmp_path.glob("artifacts/evaluation-*/evaluation.json")
-    measures = json.loads(evaluation.read_text())["measures"]
-    assert {"refusal/harmful", "refusal/benign", "gold/harmless", "gold/helpful"} <= set(measures)
+        assert "evaluation" in job.run.choices
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])
