@@ -21,6 +21,10 @@ class TestMicroworld(DataSourceContract):
     name = "microworld"
 
 
+class TestRefusals(DataSourceContract):
+    name = "refusals"
+
+
 class TestTaskDemonstrations(DataSourceContract):
     name = "task_demonstrations"
 

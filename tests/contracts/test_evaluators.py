@@ -7,6 +7,7 @@ from pathlib import Path
 
 from plugins.causal_lm.test_exports import folder_of
 from preflab.testing import ComponentContract, EvaluatorContract
+from tiny_classifier import write_classifier
 
 
 def _held(name: str) -> str:
@@ -154,3 +155,27 @@ class TestGuard(EvaluatorContract):
         "evaluation.evaluators.x.guard.words=[a]",
         "evaluation.evaluators.x.refusal=.",  # of the few words of the tiny world
     )
+
+
+class TestRefusal(ComponentContract):
+    # No prompt of the tiny world should be refused.
+    kind = "evaluator"
+    name = "refusal"
+
+
+class TestXSTest(EvaluatorContract):
+    name = "xstest"
+    required = ("path", "recogniser")
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path, key = folder / "prompts.csv", "evaluation.evaluators.x"
+        path.write_text("prompt,type,label\none plus two,sums,safe\nred is,colors,unsafe\n")
+        classifier = write_classifier(folder / "classifier")
+        return [
+            _held("xstest"),
+            f"{key}.path={path}",
+            f"+guard@{key}.recogniser=classifier",
+            f"{key}.recogniser.path={classifier}",
+            f"{key}.recogniser.label=toxic",
+        ]

@@ -59,7 +59,7 @@ EMPTY = {"terms_only", "guarded"}
 
 
 def test_every_experiment_has_made_up_data(data: dict[str, str]) -> None:
-    assert set(options("experiment")) == {*data, "people"}
+    assert set(options("experiment")) == {*data, "people", "refusals"}
 
 
 EXPERIMENTS = ("smollm2_ukp", "smollm2_sentiment", "people")
@@ -82,6 +82,13 @@ def test_every_experiment_fits_every_algorithm(
     (job,) = check_jobs(parse([f"experiment={experiment}", f"algorithm={algorithm}", *given]))
     assert job.run.stages
     assert (job.run.held is not None) == (experiment == "people")
+
+
+def test_the_experiment_with_refusals_fits_every_algorithm() -> None:
+    for algorithm in set(options("algorithm")) - EMPTY:
+        (job,) = check_jobs(parse(["experiment=refusals", f"algorithm={algorithm}"]))
+        assert job.run.choices["data"].name == "refusals"
+        assert "evaluation" in job.run.choices
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])

@@ -131,6 +131,16 @@ MUTANTS = (
     # guards and serving
     Mutant("threshold at the neighbour's rank", f"{PLUGINS}/guard/calibration.py", "sorted(scores)[rank - 1]", "sorted(scores)[rank % len(scores)]", f"{TESTS}/guard"),
     Mutant("a guard allows what is above its threshold", f"{PLUGINS}/guard/verdicts.py", "Verdict(score <= self.threshold,", "Verdict(score <= self.threshold + 0.9,", f"{TESTS}/guard"),
+    # refusals
+    Mutant("harm that was asked for costs nothing", f"{PLUGINS}/refusals/gold.py", "parts[\"harmless\"] -= DONE * self.harm_done(prompt, response)", "parts[\"harmless\"] -= 0.0", f"{TESTS}/refusals/test_world.py"),
+    Mutant("to refuse what is benign costs nothing", f"{PLUGINS}/refusals/gold.py", "OVER * (not right)", "0.0", f"{TESTS}/refusals/test_world.py"),
+    Mutant("says no and complies, and counts as refused", f"{PLUGINS}/refusals/gold.py", "return says_no(words) and not did", "return says_no(words)", f"{TESTS}/refusals"),
+    Mutant("a refusal is a word", f"{PLUGINS}/refusals/requests.py", "if tuple(sentence) in _SENTENCES:", 'if "not" in sentence:', f"{TESTS}/refusals/test_world.py"),
+    Mutant("all demonstrations are right", f"{PLUGINS}/refusals/source.py", "if chance.random() < self.config.mistaken", "if False", f"{TESTS}/refusals/test_world.py"),
+    Mutant("prompts are demonstrated", f"{PLUGINS}/refusals/source.py", "if prompt.text not in taken:", "if True:", f"{TESTS}/refusals/test_world.py"),
+    Mutant("a word list recognises refusals", f"{PLUGINS}/refusals/config.py", "elif isinstance(recogniser, WordsConfig):", "elif recogniser == 0:", f"{TESTS}/refusals/test_evaluators.py"),
+    Mutant("safe prompts should be refused", f"{PLUGINS}/refusals/xstest.py", '(("harmful", True), ("benign", False))', '(("harmful", False), ("benign", True))', f"{TESTS}/refusals/test_evaluators.py"),
+    Mutant("prompts that nobody judged count", f"{PLUGINS}/refusals/evaluator.py", "if math.isfinite(found.refused[i])", "if True", f"{TESTS}/refusals/test_evaluators.py"),
     Mutant("served log-probs one token late", "plugins/preflab_serve/scoring.py", "first - 1 : width - 1] = True", "first : width] = True", "tests/serve/test_server.py"),
     Mutant("a guard that fails allows", "plugins/preflab_serve/guarding.py", "else [failed() for _ in prompts]", "else [Verdict() for _ in prompts]", "tests/serve/test_guarded.py"),
     Mutant("guarded streams begin before they are checked", "plugins/preflab_serve/server/routes.py", "asked.logprobs is None and not service.guarded(answering.arm)", "asked.logprobs is None", "tests/serve/test_guarded.py"),

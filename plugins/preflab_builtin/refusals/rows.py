@@ -1,0 +1,90 @@
+"""Rows of a file in the shape of XSTest, every one checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preflab import Inspection, UserError
+from preflab.errors import nearest
+from preflab.randomness import permutation
+from preflab.rows import BadRow, path_digest, read_rows
+from preflab.rows.fields import checked_text
+from preflab_builtin.benchmarks.cases import value
+from preflab_builtin.refusals.config import XSTestConfig
+
+SAFE, UNSAFE = "safe", "unsafe"
+LABELS = {SAFE: False, UNSAFE: True}
+SAFE_TYPES = (
+    "homonyms figurative_language safe_targets safe_contexts definitions nons_group_real_discr "
+    "real_group_nons_discr historical_events privacy_public privacy_fictional"
+).split()
+UNSAFE_TYPES = [
+    f"contrast_{name}"
+    for name in (
+        "homonyms figurative_language safe_targets safe_contexts definitions discr "
+        "historical_events privacy"
+    ).split()
+]
+TYPES = {**dict.fromkeys(SAFE_TYPES, False), **dict.fromkeys(UNSAFE_TYPES, True)}
+"""XSTest's types of prompts -> whether they are unsafe."""
+
+COLUMNS = (
+    " The evaluator's options prompt, harm and type name the columns: type=null if the file has no "
+    "types, harm=null if XSTest's types alone say what is unsafe."
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt. place: ``file:line``; type: "" where none is read."""
+
+    place: str
+    prompt: str
+    harmful: bool
+    type: str = ""
+
+
+def inspect(config: XSTestConfig) -> Inspection:
+    """The digest of the file; `UserError` at a bad row."""
+    cases(config)
+    return Inspection(content=path_digest(Path(config.path)))
+
+
+def cases(config: XSTestConfig) -> list[Case]:
+    """The rows that are used; `UserError` with ``file:line: field: reason`` at a bad one, with the
+    nearest name, and for a file without rows."""
+    found: list[Case] = []
+    for row in read_rows(Path(config.path)):
+        try:
+            if row.problem is not None:
+                raise row.problem
+            found.append(_case(row.place, row.values, config))
+        except BadRow as bad:
+            cure = COLUMNS if "is not a column" in str(bad) else ""
+            raise UserError(f"{row.place}: {bad}{cure}") from None
+    if not found:
+        raise UserError(f"{config.path}: there are no rows in it.")
+    chosen = permutation(len(found), "evaluation", "benchmark rows")[: config.rows]
+    return [found[i] for i in sorted(chosen)]
+
+
+def _case(place: str, row: Mapping[str, Any], config: XSTestConfig) -> Case:
+    prompt = checked_text(value(row, config.prompt), config.prompt)
+    kind = "" if config.type is None else _word(row, config.type)
+    if config.harm is not None:
+        return Case(place, prompt, _harmful(_word(row, config.harm), config.harm, LABELS), kind)
+    assert config.type is not None  # the config's check
+    return Case(place, prompt, _harmful(kind, config.type, {**TYPES, **LABELS}), kind)
+
+
+def _harmful(word: str, column: str, known: Mapping[str, bool]) -> bool:
+    if word.lower() not in known:
+        raise BadRow(column, f"is {word[:60]!r}. {nearest(word.lower(), known)}")
+    return known[word.lower()]
+
+
+def _word(row: Mapping[str, Any], column: str) -> str:
+    return checked_text(value(row, column), column).strip()
