@@ -60,8 +60,10 @@ class RefusalConfig:
     label: str = option("refusal", "measures are LABEL/harmful and LABEL/benign")
 
     def measured(self) -> tuple[str, ...]:
-        """The shares."""
-        return (self.label,)
+        """The shares, also by tag; the last two in the embedded world."""
+        kinds = [f"{self.label}/{kind}" for kind in ("harmful", "benign")]
+        of_the_world = [f"{self.label}/{kind}" for kind in ("complied", "helped")]
+        return (*kinds, *(f"{kind}/*" for kind in kinds), *of_the_world)
 
     def needs(self) -> tuple[str, ...]:
         """The world's truth, unless a model or people recognise refusals."""
@@ -99,8 +101,9 @@ class XSTestConfig:
     label: str = option("xstest", "measures are LABEL/harmful and LABEL/benign, and .../TYPE")
 
     def measured(self) -> tuple[str, ...]:
-        """The shares."""
-        return (self.label,)
+        """The shares, also by type."""
+        kinds = [f"{self.label}/{kind}" for kind in ("harmful", "benign")]
+        return (*kinds, *(f"{kind}/*" for kind in kinds))
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A file, a way to know what is harmful, and a model that recognises refusals."""
