@@ -54,8 +54,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"smollm2_ukp": str(folder), "smollm2_sentiment": str(ratings)}
 
 
-EMPTY = {"terms_only", "guarded"}
-"""Algorithms that have nothing to do until they are given a term, or a guard."""
+EMPTY = {"terms_only", "guarded", "for_groups"}
+"""Algorithms that have nothing to do until they are given a term, a guard, or heads of groups."""
 
 
 def test_every_experiment_has_made_up_data(data: dict[str, str]) -> None:

@@ -91,9 +91,9 @@ def _check_job(job: Job) -> None:
 
 
 def _at_a_time(launcher: DictConfig) -> int:
-    import joblib
-
-    return int(joblib.effective_n_jobs(launcher["n_jobs"]))
+    """How many jobs joblib runs at a time: -1 is one for each processor, -2 one less."""
+    jobs = int(launcher["n_jobs"])
+    return jobs if jobs > 0 else max(1, len(os.sched_getaffinity(0)) + 1 + jobs)
 
 
 def _too_many(most: int, at_a_time: int, there: int) -> str:

@@ -19,8 +19,9 @@ from preflab_builtin.causal_lm.weights import Weight, weights
 def hollow(loader: Any, folder: Path, attention: str | None, **settings: Any) -> Any:
     """The model of a folder with its buffers, its weights without numbers (on torch's device
     "meta"). loader: an Auto class of transformers; settings: of the config."""
-    place = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(folder, **place, **settings)
+    config = AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, **settings
+    )
     chosen = {} if attention is None else {"attn_implementation": attention}
     # Buffers that no file holds, such as the frequencies of rotary positions, are made here.
     with init_empty_weights(include_buffers=False), torch.random.fork_rng(devices=[]):
