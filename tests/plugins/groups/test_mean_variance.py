@@ -68,12 +68,12 @@ def test_the_reward_is_the_mean_or_a_quantile() -> None:
 
 def test_the_explained_share_by_hand() -> None:
     # Two prompts: means 0, 2 and 4, 6, variance 1 each. Around 3: 9 + 1 + 1 + 9 = 20 of 24; around
-    # the prompts' own 1 and 5: 4 of 8.
+    # the prompts' own 1 and 5: 1 + 1 + 1 + 1 = 4, and times 2 / (2 - 1): 8 of 12.
     values = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [6.0, 0.0]])
     squares, totals = explained(values, [2, 2], within=False)
     assert (squares, totals) == ([10.0, 10.0], [12.0, 12.0])
     squares, totals = explained(values, [2, 2], within=True)
-    assert (squares, totals) == ([2.0, 2.0], [4.0, 4.0])
+    assert (squares, totals) == ([4.0, 4.0], [6.0, 6.0])
 
 
 # --- training ---
@@ -162,7 +162,13 @@ def test_the_evaluator_reports_the_explained_share(folder: Path) -> None:
     subject: Any = None
     found = HiddenContext(HiddenContextConfig(), place).evaluate(subject).measures
     whole, within = (found[f"hidden_context/{n}"].value for n in ("explained", "explained_within"))
-    assert 0 < within < whole < 1
+    assert 0 < within < 1
+    assert 0 < whole < 1
+    # A second person who ranks the same responses makes no prompt more.
+    twice = FakeContext(
+        folder, [*rankings(), *rankings("test"), *rankings("test")], reward=place.reward_model()
+    )
+    assert HiddenContext(HiddenContextConfig(), twice).evaluate(subject).measures == found
     other = FakeContext(folder, rankings(), reward=UncheckedReward(lambda prompt, text: 0.0))
     with pytest.raises(UserError, match="kwise_mean_variance"):
         HiddenContext(HiddenContextConfig(), other)
