@@ -167,6 +167,8 @@ def test_prefixes_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         ({"prefix": ""}, "prefix"),
         ({"prefix": "always the same"}, "prefix"),
         ({"prefix": "{name} : "}, "prefix"),
+        ({"prefix": "{group.name} : "}, "prefix"),
+        ({"prefix": "{group[name]} : "}, "prefix"),
         ({"prefix": "{"}, "prefix"),
     ],
 )
