@@ -93,7 +93,7 @@ class MeanVarianceHeads:
 
 
 class MeanVarianceReward:
-    """`preflab.interfaces.RewardModel` and `HasNetwork`."""
+    """`preflab.interfaces.RewardModel`, `HasNetwork` and `HasNetworks`."""
 
     def __init__(self, model: HeadsModel, quantile: float | None, runtime: Runtime) -> None:
         self.model, self.quantile, self.runtime = model, quantile, runtime
@@ -103,6 +103,11 @@ class MeanVarianceReward:
     def network(self) -> ScalarModel:
         """One head, the mean: what value functions start from."""
         return self.model.weighted((1.0, 0.0))
+
+    @property
+    def networks(self) -> Sequence[HeadsModel]:
+        """The one with both heads."""
+        return [self.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""

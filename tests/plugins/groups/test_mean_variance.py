@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError
 from preflab.interfaces import HasNetwork
+from preflab.offload import networks_of
 from preflab.options import problems
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.groups import preflight as groups_preflight
@@ -123,6 +124,8 @@ def test_what_divides_people_has_the_largest_variance(folder: Path) -> None:
     wary = mean_variance(config_of(quantile=0.05), context(folder)).score(rows(folder))
     assert int((mean - wary).argmax()) == 0
     assert isinstance(reward, HasNetwork)
+    (scoring,) = networks_of(reward)  # what leaves memory: the one that scores, and no copy of it
+    assert scoring is reward.model
     assert torch.equal(reward.score(rows(folder)), mean)
 
 
