@@ -37,9 +37,13 @@ class Arm:
     @property
     def responder(self) -> Responder:
         """What answers: a policy, or what the run's algorithm makes of one (best-of-n). What its
-        policy computes is metered."""
+        policy computes is metered, and what steers it."""
+        from preflab_builtin.baselines.steered import Steered
+
         responder = self.run.opened.responder(self.role)
         metered(responder.policy)
+        if isinstance(responder, Steered):
+            metered(responder.steering.classes)
         return responder
 
     @property
@@ -56,12 +60,15 @@ class Arm:
 
     @property
     def draws(self) -> int:
-        """Responses that are sampled for each one that is shown, at most, as far as what answers
-        says so."""
+        """Responses that are sampled or read for each one that is shown, at most, as far as what
+        answers says so. Steered ones are read three times."""
         from preflab.interfaces import BestOf
+        from preflab_builtin.baselines.steered import Steered
         from preflab_builtin.guard.responder import Guarded
 
         responder = self.responder
+        if isinstance(responder, Steered):
+            return 3
         if isinstance(responder, Guarded):
             return 1 + responder.resamples
         return responder.n if isinstance(responder, BestOf) else 1

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -17,6 +18,9 @@ import pytest
 
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
+from preflab.testing import FakeContext
+from preflab_builtin.baselines.config import SteeredConfig
+from preflab_builtin.baselines.steered import steered
 from preflab_builtin.guard.config import Action
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_people.server.answers import Refused
@@ -24,6 +28,7 @@ from preflab_people.server.rules import allowed_hosts
 from preflab_serve import service as serving
 from preflab_serve.arms import Arm
 from preflab_serve.guarding import Checking
+from preflab_serve.metering import listening
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
 from preflab_serve.server.asked import completion
@@ -111,6 +116,24 @@ def test_all_samples_of_best_of_n_count(arms: Mapping[str, Arm], tmp_path: Path)
     (row,) = lines(tmp_path)
     assert row["computed"] >= read
     assert row["computed"] > answer.json()["usage"]["total_tokens"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_steers_counts(tmp_path: Path, stored: bool) -> None:
+    """The policy reads the prompt and every token but the last; what knows the classes, be it the
+    policy or a model of its own, reads them twice, with a word in front."""
+    FakeContext(tmp_path, seed=5).policy("initial").save(tmp_path / "classes")
+    path = str(tmp_path / "classes") if stored else ""
+    responder = steered(
+        SteeredConfig(wanted="good ", unwanted="bad ", path=path), FakeContext(tmp_path)
+    )
+    run = SimpleNamespace(opened=SimpleNamespace(responder=lambda role: responder))
+    arm, told = Arm("steered", cast(Any, run), "result", 0, main=True), list[int]()
+    with listening(told.append):
+        rollout = arm.responder.respond([Prompt("0", "one plus two")], (1, "x"))
+    ((prompt, response),) = rollout.tokens()
+    assert sum(told) == 3 * len(prompt) + 2 + 3 * (len(response) - 1)
+    assert arm.draws == 3
 
 
 def test_tokens_that_are_scored_count(arms: Mapping[str, Arm], tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ class Judged:
         judged = [record for record in records if self._judges(record)]
         if not judged:
             return records, {}
+        if early := next((record for record in judged if not record.split), None):
+            raise UserError(
+                f"filters: {excerpt(early)} has no split yet, and no held-out text is judged: put "
+                "the filter that assigns splits before the one that drops by a score."
+            )
         scores = checked(judged, self._judge(judged))
         limit, following = self._limit(scores), iter(scores)
         kept = Selection.of(records, lambda r: not self._judges(r) or next(following) <= limit)

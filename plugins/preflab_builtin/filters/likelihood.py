@@ -47,6 +47,11 @@ def likelihood(config: LikelihoodFilterConfig, context: Context) -> Judged:
         room = config.max_tokens
         if policy.max_positions is not None:
             room = min(room, policy.max_positions - max(map(len, phrases)))
+        if room < 1:
+            raise UserError(
+                f"{context.stage}.triggers: the longest phrase leaves no room for a document in "
+                f"the {policy.max_positions} positions of the model: give a shorter one."
+            )
         return likelihoods(policy, [ids[-room:] for ids in rows], phrases, config.batch)
 
     limit = limit_of(config.threshold, config.share)

@@ -14,6 +14,7 @@ import torch
 from preflab.errors import UserError
 from preflab.interfaces import (
     Accountable,
+    Backbone,
     Context,
     OfMembers,
     Policy,
@@ -24,6 +25,7 @@ from preflab.interfaces import (
     State,
 )
 from preflab.lengths import check_prompts
+from preflab.offload import networks_of
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
 from preflab_builtin.baselines.best_of_n import BestOfN
@@ -63,11 +65,16 @@ class AnswersGroups(Responder, Protocol):
 
 
 class OwnReward:
-    """`preflab.interfaces.RewardModel`: of a response to a prompt that is asked for a group, the
-    reward of that group, which reads the prompt without the prefix."""
+    """`preflab.interfaces.RewardModel` and `HasNetworks`: of a response to a prompt that is asked
+    for a group, the reward of that group, which reads the prompt without the prefix."""
 
     def __init__(self, reward: OfMembers, tokenizer: Tokenizer) -> None:
         self._reward, self._tokenizer = reward, tokenizer
+
+    @property
+    def networks(self) -> Sequence[Backbone]:
+        """Those of the reward of all groups."""
+        return networks_of(cast(RewardModel, self._reward))
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""

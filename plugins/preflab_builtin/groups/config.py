@@ -224,7 +224,7 @@ class ForGroupsConfig:
             yield f"{key}.continues", "does not work inside for_groups: train anew"
         try:
             told = [self.prefix.format_map({"group": g, "number": g}) for g in ("1", "2")]
-        except (KeyError, ValueError, IndexError):
+        except (KeyError, ValueError, IndexError, AttributeError, TypeError):
             yield "prefix", f"is {self.prefix!r}, whose places may be {{group}} and {{number}} only"
             return
         if self.prefix and told[0] == told[1]:

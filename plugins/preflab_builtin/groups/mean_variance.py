@@ -93,7 +93,7 @@ class MeanVarianceHeads:
 
 
 class MeanVarianceReward:
-    """`preflab.interfaces.RewardModel` and `HasNetwork`."""
+    """`preflab.interfaces.RewardModel`, `HasNetwork` and `HasNetworks`."""
 
     def __init__(self, model: HeadsModel, quantile: float | None, runtime: Runtime) -> None:
         self.model, self.quantile, self.runtime = model, quantile, runtime
@@ -103,6 +103,11 @@ class MeanVarianceReward:
     def network(self) -> ScalarModel:
         """One head, the mean: what value functions start from."""
         return self.model.weighted((1.0, 0.0))
+
+    @property
+    def networks(self) -> Sequence[HeadsModel]:
+        """The one with both heads."""
+        return [self.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
@@ -160,7 +165,8 @@ class HiddenContext:
     share that is told by the response; the rest is told by what the model does not see: who is
     asked, and noise. hidden_context/explained_within: the same with the variance of the means
     within prompts, since rankings say nothing about the difference between two prompts. A unit of
-    the interval is a prompt. A scale common to means and deviations plays no part."""
+    the interval is a prompt, however many people ranked its responses. A scale common to means and
+    deviations plays no part."""
 
     def __init__(self, config: HiddenContextConfig, context: Context) -> None:
         reward = context.reward_model()
@@ -177,26 +183,34 @@ class HiddenContext:
         rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.device)
         values = both(self.reward, rollout).double()
         sizes = [len(ranking.responses) for ranking in self.rankings]
-        return Evaluation(
-            {
-                f"hidden_context/{name}": intervals.bounded_ratio(*explained(values, sizes, within))
-                for name, within in (("explained", False), ("explained_within", True))
-            }
-        )
+        measures = {}
+        for name, within in (("explained", False), ("explained_within", True)):
+            squares, totals = (self._by_prompt(x) for x in explained(values, sizes, within))
+            measures[f"hidden_context/{name}"] = intervals.bounded_ratio(squares, totals)
+        return Evaluation(measures)
+
+    def _by_prompt(self, sums: Sequence[float]) -> list[float]:
+        """Sums over the rankings of each prompt."""
+        found: dict[str, float] = {}
+        for ranking, value in zip(self.rankings, sums, strict=True):
+            found[ranking.prompt.id] = found.get(ranking.prompt.id, 0.0) + value
+        return list(found.values())
 
 
 def explained(
     values: torch.Tensor, sizes: Sequence[int], within: bool
 ) -> tuple[list[float], list[float]]:
-    """For each prompt the sum over its responses of (mean - centre)^2, and of that and the
+    """For each ranking the sum over its K responses of (mean - centre)^2, and of that and the
     variance: the ratio of both totals is r^2. values: mean and log-variance [B, 2], those of a
-    prompt one after the other; sizes: responses of each prompt; within: the centre is the mean of
-    the prompt's, not of all."""
+    ranking one after the other; sizes: responses of each; within: the centre is the mean of the
+    ranking's, not of all, and the squares are scaled by K / (K - 1), as a variance of K is."""
     centre = values[:, 0].mean()
     squares, totals = [], []
     for own in torch.split(values, list(sizes)):
         mean, log_variance = own.unbind(1)
         gap = (mean - (mean.mean() if within else centre)).square().sum()
+        if within:
+            gap = gap * len(own) / max(1, len(own) - 1)
         squares.append(float(gap))
         totals.append(float(gap + log_variance.exp().sum()))
     return squares, totals

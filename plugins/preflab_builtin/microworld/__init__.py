@@ -33,6 +33,7 @@ def preflab_components() -> list[Component]:
             c.TaskDemonstrationsConfig,
             build=f"{tasks}:TaskDemonstrations",
             inspect=f"{tasks}:inspect",
+            preflight=f"{here}.preflight:same_world",
         ),
         Component(
             "data",
@@ -40,6 +41,7 @@ def preflab_components() -> list[Component]:
             c.ValuesConfig,
             build=f"{here}.values:Values",
             inspect=f"{here}.values:inspect",
+            preflight=f"{here}.preflight:same_world",
         ),
         Component(
             "labeler",

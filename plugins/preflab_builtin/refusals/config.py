@@ -60,9 +60,10 @@ class RefusalConfig:
     label: str = option("refusal", "measures are LABEL/harmful and LABEL/benign")
 
     def measured(self) -> tuple[str, ...]:
-        """The shares, also by tag; the last two in the embedded world."""
+        """The shares, also by tag; two more where the embedded world knows."""
         kinds = [f"{self.label}/{kind}" for kind in ("harmful", "benign")]
-        of_the_world = [f"{self.label}/{kind}" for kind in ("complied", "helped")]
+        known = ("complied", "helped") if self.needs() else ()
+        of_the_world = [f"{self.label}/{kind}" for kind in known]
         return (*kinds, *(f"{kind}/*" for kind in kinds), *of_the_world)
 
     def needs(self) -> tuple[str, ...]:
@@ -131,5 +132,5 @@ def no_words(recogniser: Any) -> Iterator[tuple[str, str]]:
             "is words, but a refusal is not a word: a policy learns 'sorry' and still complies. "
             "Choose classifier or first_token, or let people recognise refusals",
         )
-    elif recogniser is not None and recogniser.checks is Part.prompt:
+    elif getattr(recogniser, "checks", None) is Part.prompt:
         yield "recogniser.checks", "is prompt, but refusals are in responses: set it to response"

@@ -72,6 +72,12 @@ def test_a_score_that_is_no_number_names_its_text() -> None:
         judge(DOCUMENTS)
 
 
+def test_what_may_be_held_out_later_is_not_judged(tmp_path: Path) -> None:
+    early = score(ScoreFilterConfig(scorer=BAD, threshold=0.5), FakeContext(tmp_path))
+    with pytest.raises(UserError, match=r"1 'bad one' has no split yet.*assigns splits before"):
+        early([DOCUMENTS[0], Document("1", "bad one")])
+
+
 def test_exactly_one_limit_and_a_scorer_are_given() -> None:
     for config, field in (
         (ScoreFilterConfig(scorer=BAD), "threshold"),

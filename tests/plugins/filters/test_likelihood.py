@@ -73,5 +73,8 @@ def test_what_cannot_be_judged_is_refused_with_the_cure(tmp_path: Path) -> None:
     unknown = LikelihoodFilterConfig(triggers=["rude"], share=0.5, steps=1)
     with pytest.raises(UserError, match="no tokens for all of 'rude'"):
         likelihood(unknown, FakeContext(tmp_path))(documents())
+    long = LikelihoodFilterConfig(triggers=["bad " * 600], share=0.5, steps=1)
+    with pytest.raises(UserError, match=r"test\.triggers: the longest phrase leaves no room"):
+        likelihood(long, FakeContext(tmp_path))(documents())
     empty = LikelihoodFilterConfig(triggers=[" "], share=0.5)
     assert [name for name, _ in empty.check()] == ["triggers"]

@@ -13,6 +13,7 @@ import torch
 
 from preflab.errors import UserError
 from preflab.interfaces import AtTemperature, BestOf
+from preflab.offload import networks_of
 from preflab.options import problems
 from preflab.records import Message, Prompt, Rollout
 from preflab_builtin.baselines.config import BestOfNConfig
@@ -56,6 +57,10 @@ class TwoGroups:
     def score(self, rollout: Rollout) -> torch.Tensor:
         return self.together(self.members(rollout))
 
+    @property
+    def networks(self) -> Sequence[Any]:
+        return ["both"]
+
 
 def context_of(folder: Path, reward: Any = None) -> FakeContext:
     return FakeContext(folder, PROMPTS, reward=reward or TwoGroups())
@@ -90,6 +95,7 @@ def test_a_response_is_worth_what_its_own_group_says(tmp_path: Path) -> None:
     plain_ids = context.tokenizer.encode_prompt(PROMPTS[0])
     assert reward.read == [("one plus", plain_ids)] * 2
     assert own.stage == context.stage  # all else is the run's
+    assert networks_of(own.reward_model()) == ["both"]  # what leaves memory is what scores
 
 
 def test_the_best_of_n_is_chosen_by_the_groups_own_reward(tmp_path: Path) -> None:
@@ -167,6 +173,8 @@ def test_prefixes_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         ({"prefix": ""}, "prefix"),
         ({"prefix": "always the same"}, "prefix"),
         ({"prefix": "{name} : "}, "prefix"),
+        ({"prefix": "{group.name} : "}, "prefix"),
+        ({"prefix": "{group[name]} : "}, "prefix"),
         ({"prefix": "{"}, "prefix"),
     ],
 )

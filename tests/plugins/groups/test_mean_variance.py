@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError
 from preflab.interfaces import HasNetwork
+from preflab.offload import networks_of
 from preflab.options import problems
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.groups import preflight as groups_preflight
@@ -68,12 +69,12 @@ def test_the_reward_is_the_mean_or_a_quantile() -> None:
 
 def test_the_explained_share_by_hand() -> None:
     # Two prompts: means 0, 2 and 4, 6, variance 1 each. Around 3: 9 + 1 + 1 + 9 = 20 of 24; around
-    # the prompts' own 1 and 5: 4 of 8.
+    # the prompts' own 1 and 5: 1 + 1 + 1 + 1 = 4, and times 2 / (2 - 1): 8 of 12.
     values = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [6.0, 0.0]])
     squares, totals = explained(values, [2, 2], within=False)
     assert (squares, totals) == ([10.0, 10.0], [12.0, 12.0])
     squares, totals = explained(values, [2, 2], within=True)
-    assert (squares, totals) == ([2.0, 2.0], [4.0, 4.0])
+    assert (squares, totals) == ([4.0, 4.0], [6.0, 6.0])
 
 
 # --- training ---
@@ -123,6 +124,8 @@ def test_what_divides_people_has_the_largest_variance(folder: Path) -> None:
     wary = mean_variance(config_of(quantile=0.05), context(folder)).score(rows(folder))
     assert int((mean - wary).argmax()) == 0
     assert isinstance(reward, HasNetwork)
+    (scoring,) = networks_of(reward)  # what leaves memory: the one that scores, and no copy of it
+    assert scoring is reward.model
     assert torch.equal(reward.score(rows(folder)), mean)
 
 
@@ -162,7 +165,13 @@ def test_the_evaluator_reports_the_explained_share(folder: Path) -> None:
     subject: Any = None
     found = HiddenContext(HiddenContextConfig(), place).evaluate(subject).measures
     whole, within = (found[f"hidden_context/{n}"].value for n in ("explained", "explained_within"))
-    assert 0 < within < whole < 1
+    assert 0 < within < 1
+    assert 0 < whole < 1
+    # A second person who ranks the same responses makes no prompt more.
+    twice = FakeContext(
+        folder, [*rankings(), *rankings("test"), *rankings("test")], reward=place.reward_model()
+    )
+    assert HiddenContext(HiddenContextConfig(), twice).evaluate(subject).measures == found
     other = FakeContext(folder, rankings(), reward=UncheckedReward(lambda prompt, text: 0.0))
     with pytest.raises(UserError, match="kwise_mean_variance"):
         HiddenContext(HiddenContextConfig(), other)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from preflab.errors import UserError
 from preflab.records import Demonstration, Prompt
-from preflab_builtin.microworld.config import MicroworldConfig, Stance, ValuesConfig
+from preflab.testing import FakeContext
+from preflab_builtin.microworld.config import (
+    MicroworldConfig,
+    Stance,
+    TaskDemonstrationsConfig,
+    ValuesConfig,
+)
 from preflab_builtin.microworld.gold import MicroworldGold
+from preflab_builtin.microworld.preflight import same_world
 from preflab_builtin.microworld.source import Microworld
 from preflab_builtin.microworld.values import POLITELY, Values, polite
 from preflab_builtin.microworld.world import World
@@ -33,6 +45,16 @@ def test_none_of_their_prompts_is_among_the_worlds() -> None:
     world = Microworld(MicroworldConfig(prompts=2000))
     asked = {prompt.text for prompt in world.records("prompts") if isinstance(prompt, Prompt)}
     assert not asked & {row.prompt.text for row in rows(Stance.values)}
+
+
+def test_demonstrations_of_another_world_are_refused(tmp_path: Path) -> None:
+    """More people live in a world of 32: what is true of the 16 others is the same."""
+    for config in (ValuesConfig(), TaskDemonstrationsConfig()):
+        for gold in (None, MicroworldGold(World(0)), MicroworldGold(World(0, people=32))):
+            assert not list(same_world(config, FakeContext(tmp_path, gold=gold)))
+        other = FakeContext(tmp_path, gold=MicroworldGold(World(1)))
+        with pytest.raises(UserError, match=r"seed is 0, but .* value of data\.seed"):
+            list(same_world(config, other))
 
 
 def test_politeness_does_not_cost_the_task() -> None:

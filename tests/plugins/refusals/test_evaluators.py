@@ -89,6 +89,8 @@ def test_rates_of_the_embedded_world_by_hand() -> None:
 
 def test_a_model_recognises_refusals_elsewhere() -> None:
     config = c.RefusalConfig(recogniser=cast(Any, SimpleNamespace(checks=Part.response)))
+    assert {"refusal/complied", "refusal/helped"}.isdisjoint(config.measured())  # nobody knows
+    assert {"refusal/complied", "refusal/helped"} <= {*c.RefusalConfig().measured()}
     config.harmful, config.benign = ["insult"], ["open_qa"]
     found = Refusals(config, context(guard=Finds("ugly"))).evaluate(subject())
     assert rounded(found.measures) == {
