@@ -101,12 +101,13 @@ _BY_DATA = re.compile(r"\*|\{\w+\}")
 
 
 def announces(announced: str, measure: str) -> bool:
-    """Whether a name that an evaluator announces stands for a measure.
+    """Whether a name that an evaluator announces stands for a measure. It also stands for those
+    that begin with it and a slash: evaluators of plugins announced how names begin.
 
     >>> announces("gold/{gold}", "gold/harmless"), announces("families/*", "families/")
     (True, False)
-    >>> announces("gold/gold", "gold/gold/more")
-    False
+    >>> announces("mine", "mine/first"), announces("mine/", "mine/first"), announces("mine", "mi")
+    (True, True, False)
     """
-    parts = map(re.escape, _BY_DATA.split(announced))
-    return re.fullmatch(".+".join(parts), measure) is not None
+    parts = map(re.escape, _BY_DATA.split(announced.rstrip("/")))
+    return re.fullmatch(f"{'.+'.join(parts)}(/.+)?", measure) is not None

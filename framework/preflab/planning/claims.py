@@ -123,7 +123,7 @@ def _measured_by_file(line: CommandLine) -> list[str] | None:
     """What the jobs of the study's file measure without the other words of the command; None: that
     is not known."""
     try:
-        return _announced(check_jobs(_own(line)))
+        return _announced(check_jobs(_own(line))) or None  # an evaluation without evaluators
     except UserError:  # it needs words of the command line
         return None
 

@@ -29,6 +29,7 @@ from preflab.errors import (
     Waiting,
 )
 from preflab.jobs.execution import quiet_libraries
+from preflab.jobs.gpus import VISIBLE
 from preflab.jobs.places import places
 from preflab.planning.reading import Job, check_jobs
 from preflab.session.results import Run, Study
@@ -108,7 +109,8 @@ def _as_command(overrides: str | Sequence[str]) -> Iterator[list[str]]:
     handlers, level = list(log.handlers), log.level
     calm_threads()
     words, variables = take_plugin_flags(_words(overrides))
-    flags = {name: os.environ.get(name) for name in FLAGS}
+    # A run that asks for some GPUs sees no others; the next one sees all.
+    flags = {name: os.environ.get(name) for name in (*FLAGS, VISIBLE)}
     os.environ.update(variables)
     if variables:
         registry.cache_clear()

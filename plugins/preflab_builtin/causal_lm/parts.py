@@ -3,6 +3,7 @@ weight, so that no process ever has the whole model in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ def hollow(loader: Any, folder: Path, attention: str | None, **settings: Any) ->
 
 
 def unlike(module: Any, folder: Path) -> str:
-    """A tensor of the module that a folder does not hold under its name or in its shape; "" if it
-    has them all. transformers renames and joins some; here they are only read."""
+    """A tensor of the module that a folder does not hold under its name and in its shape, or holds
+    twice with different numbers though it is tied; "" if there is none. transformers renames and
+    joins some, and unties such a one; here they are only read."""
     found = weights(folder)
     for parameter, names in _names(module).items():
-        held = [found[name] for name in names if name in found]
-        if not held or any(weight.shape != tuple(parameter.shape) for weight in held):
+        held = [name for name in names if name in found]
+        if not held or any(found[name].shape != tuple(parameter.shape) for name in held):
             return names[0]
+        if not _are_one({name: found[name] for name in held}):
+            return held[0]
     stored = {n for n, _ in module.named_buffers() if n in module.state_dict()}
     return next((name for name in sorted(stored - found.keys())), "")
 
@@ -58,13 +62,27 @@ def divide(module: Any, folder: Path, division: Division) -> None:
     }
     for name, buffer in module.named_buffers():
         if name in found:
-            with safe_open(found[name].file, framework="pt") as file:
-                buffer.copy_(file.get_tensor(name))
+            buffer.copy_(_tensor(found[name], name))
 
     def rows(name: str, first: int, end: int) -> torch.Tensor:
         return _rows(found[held[name]], held[name], first, end)
 
     shard(module, division, rows)
+
+
+def _are_one(tied: Mapping[str, Weight]) -> bool:
+    """Whether a tied tensor has the same numbers under each name that a folder has it by."""
+    if len(tied) == 1:
+        return True
+    first, *others = (_tensor(weight, name) for name, weight in tied.items())
+    return all(first.dtype == other.dtype and torch.equal(first, other) for other in others)
+
+
+def _tensor(weight: Weight, name: str) -> torch.Tensor:
+    """A tensor in the memory map of its file."""
+    with safe_open(weight.file, framework="pt") as file:
+        tensor: torch.Tensor = file.get_tensor(name)
+    return tensor
 
 
 def _rows(weight: Weight, name: str, first: int, end: int) -> torch.Tensor:

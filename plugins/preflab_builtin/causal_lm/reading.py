@@ -185,8 +185,8 @@ def _in_parts(loader: Any, folder: Path, attention: str | None, **settings: Any)
 
 
 _WHOLE = (
-    "preflab: {0}: {1} is not in its files under that name and in that shape, so that every "
-    "process reads the whole model before it is divided\n"
+    "preflab: {0}: {1} is not in its files under that name and in that shape, or differs from the "
+    "weight that it is tied to, so that every process reads the whole model before it is divided\n"
 )
 
 

@@ -16,6 +16,7 @@ import torch
 import preflab
 from preflab import NumericError, SweepError, UserError
 from preflab.door.discovery import FILES
+from preflab.jobs.gpus import VISIBLE
 from preflab.session import starting
 from preflab.signals import Stopped
 
@@ -66,12 +67,14 @@ def test_a_process_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def work(line: object, jobs: object) -> None:
         seen.append((list(sys.argv), os.environ.get(FILES)))
+        os.environ[VISIBLE] = "1"  # as a run does that asks for one GPU
         log.handlers[:] = [handler]
         torch.manual_seed(5)
         torch.set_num_threads(torch.get_num_threads() + 1)
         raise Stopped(2)
 
     monkeypatch.setattr(starting, "carry_out", work)
+    monkeypatch.setenv(VISIBLE, "1,0")
     before = (list(sys.argv), list(log.handlers), torch.get_num_threads(), os.environ.get(FILES))
     state = torch.random.get_rng_state()
     with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
@@ -79,6 +82,7 @@ def test_a_process_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [(["preflab", "seed=2", "algorithm=none"], str(Path("mine.py").resolve()))]
     after = (list(sys.argv), list(log.handlers), torch.get_num_threads(), os.environ.get(FILES))
     assert before == after
+    assert os.environ[VISIBLE] == "1,0"
     assert torch.equal(state, torch.random.get_rng_state())
 
 

@@ -180,6 +180,26 @@ def test_what_is_not_there_by_name_and_shape_is_read_as_a_whole(tmp_path: Path) 
         source_of(Family.gpt2).load(folder)
 
 
+def test_a_tied_weight_that_is_stored_twice_is_read_in_parts_only_if_both_are_equal(
+    tmp_path: Path,
+) -> None:
+    """transformers unties what has different numbers: each process would read one of them twice."""
+    folder = tmp_path / "model"
+    source_of(Family.gpt2).create(torch.Generator().manual_seed(0)).save(folder)
+    from transformers import AutoModelForCausalLM
+
+    module = parts.hollow(AutoModelForCausalLM, folder, "sdpa")
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    for more, found in ((0.0, ""), (1.0, "transformer.wte.weight")):
+        weights["lm_head.weight"] = weights["transformer.wte.weight"] + more
+        save_file(weights, file, metadata={"format": "pt"})
+        assert parts.unlike(module, folder) == found
+        whole = source_of(Family.gpt2).load(folder)
+        embedding = whole.module.get_input_embeddings().weight
+        assert (whole.head.weight is embedding) is (more == 0)
+
+
 def test_one_process_divides_nothing() -> None:
     runtime = Runtime(RuntimeConfig(device=Device.cpu, sharding=Sharding.full))
     with runtime.dividing():

@@ -59,9 +59,14 @@ class VLLMEngine:
 
     def refresh(self, policy: Policy) -> None:
         """Have vLLM take the policy's weights, if it has others."""
+        self._refreshed(policy)
+
+    def _refreshed(self, policy: Policy) -> str:
+        """The same; the version of the policy, for which every weight is read."""
         version = policy.version
         if self.copy.version() != version:
             self.copy.refresh(policy, version)
+        return version
 
     def generate(
         self,
@@ -78,8 +83,7 @@ class VLLMEngine:
         seeds = [derive_seed(*seed, first + row) % SEEDS for row in range(len(rows))]
         answers: list[Answer] = []
         if rows:
-            self.refresh(policy)
-            version = policy.version
+            version = self._refreshed(policy)
             answers = self.copy.complete(rows, seeds, sampling, ends)
             self.weights = self.copy.version()
             if self.weights != version:
