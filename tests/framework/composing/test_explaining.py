@@ -24,8 +24,8 @@ SAID = {
     ("data.rankings=epoch=3.jsonl",): "'data.rankings=\"epoch=3.jsonl\"'",
     ("seed=[1",): "'seed=[1' cannot be read",
     ("nothing",): "'nothing' is not an override: KEY=VALUE",
-    ("-cn", "laddr"): "ladder, model_sizes, overoptimisation, ptx_ratio, reward_model_epochs, safety. "
-    "Did you mean 'ladder'?",
+    ("-cn", "laddr"): "ladder, model_sizes, overoptimisation, ptx_ratio, reward_model_epochs, "
+    "safety. Did you mean 'ladder'?",
     ("algorithm.lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr?",
     ("algorithm.kl_coef=1",): "Did you mean algorithm.kl.coef?",
     ("lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr or pretrain.optimizer.lr",

@@ -95,7 +95,8 @@ def test_a_response_is_worth_what_its_own_group_says(tmp_path: Path) -> None:
     plain_ids = context.tokenizer.encode_prompt(PROMPTS[0])
     assert reward.read == [("one plus", plain_ids)] * 2
     assert own.stage == context.stage  # all else is the run's
-    assert networks_of(own.reward_model()) == ["both"]  # what leaves memory is what scores
+    networks: Sequence[object] = networks_of(own.reward_model())
+    assert networks == ["both"]  # what leaves memory is what scores
 
 
 def test_the_best_of_n_is_chosen_by_the_groups_own_reward(tmp_path: Path) -> None:
