@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from preflab.interfaces import (
+    AnyTemperature,
+    BestOf,
     Context,
     Evaluation,
     Measure,
+    Responder,
     RewardModel,
     Sampling,
+    Steers,
     Subject,
     Tokenizer,
 )
@@ -47,7 +51,7 @@ class Generation:
         for name, prefix in self.config.prefixes.items():
             for metric, measure in self._measures(prefix, subject).items():
                 measures[f"{label}/{name}/{metric}"] = measure
-        return Evaluation(measures)
+        return Evaluation(measures, notes=[_BARE.format(label)] * _has_a_way(subject.responder))
 
     def _measures(self, prefix: str, subject: Subject) -> Mapping[str, Measure]:
         """What is measured under one prefix, by metric and group."""
@@ -107,6 +111,17 @@ class Generation:
                     of_prompts[f"{name}_any"] = _reached(highest, config.threshold)
         lengths = [float(len(tokenizer.encode(text))) for text in texts]
         return {**columns, "tokens": RowScores(lengths, 0.0)}, of_prompts
+
+
+_BARE = (
+    "{0}: answered by the policy itself, without what the algorithm does to its answers (best of "
+    "n, steering, a guard, a group's prefix): these numbers are not those of the arm."
+)
+
+
+def _has_a_way(responder: Responder) -> bool:
+    """Whether an algorithm answers in its own way, and not by sampling its policy."""
+    return isinstance(responder, BestOf | Steers | AnyTemperature)
 
 
 def _reached(values: Sequence[float], threshold: float) -> Scores:

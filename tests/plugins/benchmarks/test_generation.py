@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +74,33 @@ def _generation(folder: Path, **options: Any) -> tuple[Mapping[str, Measure], An
         path=_rows(folder, *QUESTIONS), template="{question}", label="qa", **options
     )
     return Generation(config, context).evaluate(_subject(context)).measures, engine
+
+
+class Twice:
+    """It has a way of its own to answer."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.n = policy, 2
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        raise AssertionError("the evaluator samples the policy")
+
+
+def test_an_arm_that_answers_in_its_own_way_is_told_that_it_is_not_measured(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, engine=cast(Any, Answers(TABLE)), vocabulary=None)
+    metrics = [c.TextMetric.token_f1]
+    config = c.GenerationConfig(
+        path=_rows(tmp_path, *QUESTIONS),
+        template="{question}",
+        references=["answers.text"],
+        metrics=metrics,
+        label="qa",
+    )
+    subject = _subject(context)
+    own_way = replace(subject, responder=Twice(subject.responder.policy))
+    (note,) = Generation(config, context).evaluate(own_way).notes
+    assert note.startswith("qa: answered by the policy itself")
+    assert list(Generation(config, context).evaluate(subject).notes) == []
 
 
 def test_answers_are_cut_and_compared_with_every_reference(tmp_path: Path) -> None:
