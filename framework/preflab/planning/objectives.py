@@ -54,11 +54,13 @@ def announced(run: Run) -> list[str] | None:
 
 
 def _names(run: Run, choice: Choice) -> list[str] | None:
-    """The measures of a component's evaluators. What an evaluator holds speaks through it."""
+    """The measures of a component's evaluators, and its own if it says some. What an evaluator holds
+    speaks through it."""
     evaluators = [part.config for part in choice.nested if part.component.kind == "evaluator"]
     known = [tuple(getattr(config, "measured", tuple)()) for config in evaluators]
     if not all(known):
         return None
+    known.append(tuple(getattr(choice.config, "measured", tuple)()))
     gold, families = inspect(run.choices["data"]).gold, inspect(run.source("documents")).families
     parts = () if isinstance(gold, bool) else gold
     names = (_filled(name, gold=parts, family=families) for those in known for name in those)

@@ -10,6 +10,7 @@ import pytest
 from preflab.composing.compose import CommandLine, parse
 from preflab.errors import UserError
 from preflab.planning.reading import check_jobs
+from preflab_builtin.evaluation.config import SuiteConfig
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,14 @@ def test_an_objective_that_nothing_measures_is_refused(
 
 
 def test_an_objective_that_an_evaluator_announces_is_taken() -> None:
+    assert check_jobs(_search("gold/gold", "evaluation=ladder"))
+
+
+def test_an_evaluation_announces_measures_of_its_own_beside_its_evaluators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SuiteConfig, "measured", lambda self: ("mine/x",), raising=False)
+    assert check_jobs(_search("mine/x", "evaluation=ladder"))
     assert check_jobs(_search("gold/gold", "evaluation=ladder"))
 
 
