@@ -54,8 +54,8 @@ def announced(run: Run) -> list[str] | None:
 
 
 def _names(run: Run, choice: Choice) -> list[str] | None:
-    """The measures of a component's evaluators, and its own if it says some. What an evaluator holds
-    speaks through it."""
+    """The measures of a component's evaluators, and its own, if any. What an evaluator holds speaks
+    through it."""
     evaluators = [part.config for part in choice.nested if part.component.kind == "evaluator"]
     known = [tuple(getattr(config, "measured", tuple)()) for config in evaluators]
     if not all(known):
