@@ -143,7 +143,7 @@ study:
   claims:
     some: {statement: SFT says something, measure: length/tokens, arm: SFT}
     nothing: {statement: SFT says nothing, measure: length/tokens, arm: SFT, more: false}
-    other: {statement: PPO is kinder, measure: length/kindness, arm: PPO, versus: SFT}
+    other: {statement: PPO drifts less, measure: kl/bound, arm: PPO, versus: SFT}  # only best-of-n has it
 hydra:
   mode: MULTIRUN
   sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2,3"}}
