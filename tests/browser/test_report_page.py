@@ -143,7 +143,8 @@ study:
   claims:
     some: {statement: SFT says something, measure: length/tokens, arm: SFT}
     nothing: {statement: SFT says nothing, measure: length/tokens, arm: SFT, more: false}
-    other: {statement: PPO drifts less, measure: kl/bound, arm: PPO, versus: SFT}  # only best-of-n has it
+    # Only best-of-n has this measure.
+    other: {statement: PPO drifts less, measure: kl/bound, arm: PPO, versus: SFT}
 hydra:
   mode: MULTIRUN
   sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2,3"}}
@@ -258,7 +259,7 @@ def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(
     assert verdicts == {
         "SFT says something": "holds",
         "SFT says nothing": "fails",
-        "PPO is kinder": "unanswered",
+        "PPO drifts less": "unanswered",
     }
     assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
     caption = page.locator("figcaption").first.inner_text()
