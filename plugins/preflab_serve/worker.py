@@ -70,7 +70,8 @@ class Worker:
         self._waiting: collections.deque[Wanted] = collections.deque()
         self._active: list[_Together] = []
         self._called = 0
-        """Responses of calls that have not ended, and of those that nobody has taken yet."""
+        """Responses of calls that have not ended, of those that nobody has taken yet, and of those
+        whose prompts are being read."""
         self._lock = threading.Lock()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
@@ -155,12 +156,14 @@ class Worker:
             wanted = self._waiting.popleft()
             if not wanted.gone():
                 groups.setdefault((wanted.arm.name, wanted.temperature), []).append(wanted)
+                self._count(1)  # while its prompt is read, it neither waits nor grows
                 room -= 1
         for group in groups.values():
             for start in range(0, len(group), self.most_rows):
                 part = group[start : start + self.most_rows]
                 with _telling(part):
                     self._active.append(_begun(part))
+                self._count(-len(part))
 
     def _step(self, batch: _Together) -> bool:
         with _telling(batch.wanted):
