@@ -144,7 +144,7 @@ class MeanVarianceConfig(AsKwise):
         if isinstance(self.kwise, KwiseConfig):
             for name, only in (("loss", "pairs"), ("margin", 0.0), ("label_smoothing", 0.0)):
                 if getattr(self.kwise, name) != only:
-                    yield f"kwise.{name}", f"must be {only}: two numbers a response have a loss"
+                    yield f"kwise.{name}", f"must be {only}: this model has a loss of its own"
 
 
 @dataclass
