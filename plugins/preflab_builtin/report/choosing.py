@@ -30,7 +30,7 @@ def chosen(arms: Sequence[Arm], claimed: Sequence[str]) -> list[Column]:
     """The columns that are shown at once. claimed: measures of claims, which come first."""
     shown: list[Column] = []
     room = float(ROOM)
-    for column in _by_rank(arms, claimed):
+    for column in ranked(arms, claimed):
         width = _width(column, arms)
         if width <= room or not shown:
             shown.append(column)
@@ -66,31 +66,31 @@ def contrast(column: Column, arms: Sequence[Arm]) -> float:
     return distance / half if half else math.inf
 
 
-def _by_rank(arms: Sequence[Arm], claimed: Sequence[str]) -> Iterator[Column]:
+def ranked(arms: Sequence[Arm], claimed: Sequence[str]) -> Iterator[Column]:
     """Columns by importance: claimed, headlines that differ, others that differ by more than
     chance. Where no arms differ, all of them."""
     known = columns(arms)
     by_name = {column.measure: column for column in known}
     measured = {name for arm in arms for name in arm.measures}
-    ranked = [
+    first = [
         by_name.get(name) or Column(name, name.partition("/")[2] or name, "Claimed", digits=3)
         for name in claimed
         if name in by_name or name in measured
     ]
     contrasts = {column.measure: contrast(column, arms) for column in known}
     several = len(arms) > 1 and any(contrasts.values())
-    rest = [column for column in known if column not in ranked]
+    rest = [column for column in known if column not in first]
     for beginning in _HEADLINES:
-        ranked += [
+        first += [
             column
             for column in rest
             if column.measure.startswith(beginning) and (contrasts[column.measure] or not several)
         ]
-    rest = [column for column in rest if column not in ranked]
+    rest = [column for column in rest if column not in first]
     if several:
         rest = [column for column in rest if contrasts[column.measure] > 1]
         rest.sort(key=lambda column: -contrasts[column.measure])
-    yield from (*ranked, *rest)
+    yield from (*first, *rest)
 
 
 def _width(column: Column, arms: Sequence[Arm]) -> float:

@@ -17,8 +17,8 @@ from preflab.interfaces import Measure
 from preflab.storage.durable import json_number
 from preflab.study import ClaimConfig, Verdict
 from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.choosing import ranked
 from preflab_builtin.report.claims import Decision, as_json
-from preflab_builtin.report.columns import columns
 from preflab_builtin.report.contents import Grid, claims
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.markdown import table
@@ -27,14 +27,14 @@ from preflab_builtin.report.report import Study
 from preflab_builtin.report.wording import count
 
 COLUMNS = (
-    "gold/gold",
     "reward/proxy",
+    "gold/gold",
     "kl/reference",
     "families/mean",
     "document_loss/all",
     "cost/flops",
 )
-"""Measures that a section shows of each arm, as far as the study has them."""
+"""Measures that a section shows of each arm beside those of its claims, where the arms differ."""
 HOUR = 3600.0
 
 
@@ -67,13 +67,15 @@ def _measures(arm: Arm) -> dict[str, Any]:
 
 
 def section(data: Mapping[str, Any]) -> str:
-    """What a notebook says of a summary: where it comes from, the arms, the claims. Markdown."""
+    """What a notebook says of a summary: where it comes from, the arms with the measures of the
+    claims first, the claims. Markdown."""
     rows = data["arms"]
     arms = [
         Arm(row["label"], (), (), {k: _measure(m) for k, m in row["measures"].items()})
         for row in rows
     ]
-    shown = [column for column in columns(arms) if column.measure in COLUMNS]
+    claimed = list(dict.fromkeys(row["measure"] for row in data["claims"]))
+    shown = [c for c in ranked(arms, claimed) if c.measure in (*claimed, *COLUMNS)]
     head = ("arm", "seeds", *(f"{c.group}: {c.heading}" for c in shown))
     body = [
         (

@@ -42,6 +42,18 @@ def test_a_section_is_made_from_the_summary_alone(tmp_path: Path) -> None:
     assert data["title"] == "Study x"
 
 
+def test_a_section_shows_the_measures_of_its_claims_first(tmp_path: Path) -> None:
+    """What the arms have beside them follows where they differ: gold does, proxy does not."""
+    for label, gold in (("A", 0.5), ("B", 0.2)):
+        values = {"g": gold - 0.1, "gold/gold": gold, "reward/proxy": 1.0}
+        write_declaring_run(tmp_path / label, "x", label, 1, values, [("c", "A", "B")])
+    build_report([tmp_path], tmp_path / "report.html")
+    text = section(json.loads((tmp_path / "summary.json").read_text()))
+    (head,) = (line for line in text.splitlines() if line.startswith("| arm "))
+    shown = [cell.strip() for cell in head.strip("|").split("|")]
+    assert shown == ["arm", "seeds", "G:", "True utility (simulated): gold"]
+
+
 def test_the_overview_counts_the_verdicts_of_each_study() -> None:
     verdicts = ["holds", "holds", "fails", "undecided", "unanswered"]
     data = {
