@@ -16,7 +16,7 @@ from preflab.interfaces import ChecksScalar, SeesBatch
 from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
 from preflab.optimization import sees_no_batch
-from preflab.planning.asking import inspect, needs, waiting
+from preflab.planning.asking import inspect, needs, waiting, words
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
@@ -42,7 +42,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
-    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run))
+    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run))
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
@@ -117,6 +117,21 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
         yield (
             "runtime.sharding=full changes nothing: the job has one process, which holds all "
             "weights. Give runtime.processes=N, or start several with torchrun."
+        )
+
+
+def _unread(run: Run) -> Iterator[str]:
+    """Records from a source of their own that no stage of this run needs."""
+    groups = {
+        group
+        for stage in run.stages
+        for group in (run.graph[stage.name].group, *run.graph.used(stage.name))
+    }
+    needed = {word for group in groups & run.choices.keys() for word in words(run.choices[group])}
+    for record_type in (t for t in RECORD_TYPES if t in run.choices and t not in needed):
+        yield (
+            f"{record_type}={run.choices[record_type].name}: no stage of this run reads them. "
+            f"{record_type}=null leaves them out."
         )
 
 

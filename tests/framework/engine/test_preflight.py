@@ -139,6 +139,18 @@ def test_offload_without_a_frozen_network_is_said(words: str, nothing: bool) -> 
     assert any("runtime.offload=true changes nothing" in sentence for sentence in told) == nothing
 
 
+@pytest.mark.parametrize(("sft", "read"), [("none", False), ("demonstrations", True)])
+def test_records_of_their_own_that_nobody_reads_are_said(sft: str, read: bool) -> None:
+    """Without SFT no stage reads demonstrations; those of the world itself are nobody's file."""
+    row = {"prompt": "say it :", "completion": " so be it", "split": "train"}
+    Path("own.jsonl").write_text(json.dumps(row) + "\n")
+    own = ("demonstrations=files", "demonstrations.path=own.jsonl")
+    unread = [s for s in said(f"sft={sft}", *own) if "no stage of this run reads them" in s]
+    words = "demonstrations=files: no stage of this run reads them. demonstrations=null leaves "
+    assert unread == ([] if read else [f"{words}them out."])
+    assert not [s for s in said("sft=none") if "no stage of this run reads them" in s]
+
+
 def test_a_plan_names_the_job_that_is_refused() -> None:
     with pytest.raises(UserError, match=r"fails: say .*\n\(in the job .*algorithm.says=fail"):
         commands.run("plan", ["-m", *WORDS, "algorithm.says=one,fail"])
