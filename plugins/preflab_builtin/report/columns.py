@@ -17,8 +17,18 @@ _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
 GROUPED = ("group_utility", "group_gain", "group_win_rate")
 """Beginnings of measures that each group of people has."""
-SHARES = {"labeler_groups", "group_win_rate", "group_agreement", "ranked_agreement"}
-"""Measures of this beginning are shown in percent."""
+_SHARES = {
+    "win_rate",
+    "families",
+    "reward_accuracy",
+    "flags",
+    "refusal",
+    "xstest",
+    "labeler_groups",
+    "group_win_rate",
+    "group_agreement",
+    "ranked_agreement",
+}
 PLACED = {
     "reward",
     "gold",
@@ -37,6 +47,11 @@ PLACED = {
 are columns under their own names."""
 
 
+def is_share(measure: str) -> bool:
+    """Whether a measure is a share of something: written in percent, differences in points."""
+    return measure.partition("/")[0] in _SHARES or measure == "length/terminated"
+
+
 @dataclass(frozen=True)
 class Column:
     """A measure as a column. group: the heading above several; interval: shown in narrow places
@@ -45,7 +60,6 @@ class Column:
     measure: str
     heading: str
     group: str
-    percent: bool = False
     digits: int = 2
     interval: bool = False
 
@@ -68,6 +82,11 @@ class Column:
             return ""
         scale, digits = self._scale, self._decimals(measure)
         return f"[{scale * measure.low:.{digits}f}, {scale * measure.high:.{digits}f}]"
+
+    @property
+    def percent(self) -> bool:
+        """Whether the number is written in percent."""
+        return is_share(self.measure)
 
     @property
     def _scale(self) -> int:
@@ -117,7 +136,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         *_drift(names),
         *_tax(names),
         *_reward_model(names),
-        *_training(names),
+        *_training(arms),
         *_groups(names, arms),
         *_others(names),
     ]
@@ -131,11 +150,11 @@ def _preferences(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
         yield Column(name, part, "True utility (simulated)", interval=part == "gold")
     for name, part in _parts(names, "win_rate/"):
         group = f"Win rate against {opponent(arms, name)}"
-        yield Column(name, f"judge: {part}", group, percent=True, interval=True)
+        yield Column(name, f"judge: {part}", group, interval=True)
     for name, part in _parts(names, "likert/"):
         yield Column(name, part, "Likert, 1 to 7")
     for name, part in _parts(names, "flags/"):
-        yield Column(name, part.replace("_", " "), "Flags", percent=True)
+        yield Column(name, part.replace("_", " "), "Flags")
 
 
 def _drift(names: Sequence[str]) -> Iterator[Column]:
@@ -144,7 +163,7 @@ def _drift(names: Sequence[str]) -> Iterator[Column]:
     if "length/tokens" in names:
         yield Column("length/tokens", "length", "Drift", digits=1)
     if "length/terminated" in names:
-        yield Column("length/terminated", "ended", "Drift", percent=True)
+        yield Column("length/terminated", "ended", "Drift")
 
 
 def _tax(names: Sequence[str]) -> Iterator[Column]:
@@ -152,7 +171,7 @@ def _tax(names: Sequence[str]) -> Iterator[Column]:
         _parts(names, "families/"), key=lambda pair: (pair[1] != "mean", pair)
     ):
         heading = "Accuracy on pretraining tasks"
-        yield Column(name, part, heading, percent=True, interval=part == "mean")
+        yield Column(name, part, heading, interval=part == "mean")
     if "document_loss/all" in names:
         yield Column("document_loss/all", "loss", "Held-out text", digits=3)
 
@@ -162,12 +181,14 @@ def _reward_model(names: Sequence[str]) -> Iterator[Column]:
         label, _, part = rest.partition("/")
         if part in ("all", "length"):
             heading = label if part == "all" else "longer wins"
-            yield Column(name, heading, "Pairs ordered right", percent=True)
+            yield Column(name, heading, "Pairs ordered right")
 
 
-def _training(names: Sequence[str]) -> Iterator[Column]:
-    if f"{TRAINING}flops" in names:
-        yield CostColumn(f"{TRAINING}flops", "operations", "Training the algorithm")
+def _training(arms: Sequence[Arm]) -> Iterator[Column]:
+    """Nothing where no arm trained an algorithm."""
+    name = f"{TRAINING}flops"
+    if any(arm.measures[name].value for arm in arms if name in arm.measures):
+        yield CostColumn(name, "operations", "Training the algorithm")
 
 
 def _groups(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
@@ -179,8 +200,8 @@ def _groups(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
             for name in own
         }
         for name in sorted(own, key=lambda name: least[name]):
-            heading, share = first.replace("_", " ").capitalize(), first in SHARES
-            yield Column(name, own[name], heading, percent=share, interval=True, digits=3)
+            heading = first.replace("_", " ").capitalize()
+            yield Column(name, own[name], heading, interval=True, digits=3)
 
 
 def _others(names: Sequence[str]) -> Iterator[Column]:
@@ -189,8 +210,7 @@ def _others(names: Sequence[str]) -> Iterator[Column]:
         # LABEL/PREFIX/METRIC/GROUP of a test set: its groups are in the table of all measures.
         if first not in (*PLACED, *GROUPED) and rest.count("/") <= 1:
             group = first.replace("_", " ").capitalize()
-            share = first in SHARES
-            yield Column(name, rest.replace("_", " "), group, percent=share, digits=3)
+            yield Column(name, rest.replace("_", " "), group, digits=3)
 
 
 def _parts(names: Sequence[str], prefix: str) -> list[tuple[str, str]]:

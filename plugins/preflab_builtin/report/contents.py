@@ -14,6 +14,7 @@ from preflab.settings import LABELS
 from preflab_builtin.report.accounts import accounts, examples
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
+from preflab_builtin.report.columns import is_share
 from preflab_builtin.report.costs import TRAINING, StageCost
 from preflab_builtin.report.gather import Failure
 from preflab_builtin.report.searches import Searched, search_rows
@@ -147,8 +148,7 @@ def claimed(decision: Decision, corrected: Measure | None = None) -> tuple[str, 
 
 def unit_of(measure: str) -> tuple[float, int, str]:
     """How differences in a measure are written: factor, decimals, unit."""
-    percent = measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
-    return (100.0, 1, " points") if percent else (1.0, 3, "")
+    return (100.0, 1, " points") if is_share(measure) else (1.0, 3, "")
 
 
 def remarks(decisions: Sequence[Decision]) -> list[str]:

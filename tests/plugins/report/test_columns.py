@@ -13,6 +13,7 @@ from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.columns import Column, columns
+from preflab_builtin.report.contents import unit_of
 
 
 def test_the_ladder_has_one_row_per_arm_with_means_over_seeds(tmp_path: Path) -> None:
@@ -57,12 +58,31 @@ def test_a_measure_without_a_place_is_a_column_too() -> None:
 
 def test_rounding_makes_no_point_of_an_interval() -> None:
     """49.96 to 50.04 % is [50.0, 50.0] with one decimal; value and ends have the same decimals."""
-    column = Column("m", "m", "m", percent=True)
+    column = Column("families/m", "m", "m")
     for measure, value, bounds in (
         (Measure(0.5, 0.4996, 0.5004), "50.00 %", "[49.96, 50.04]"),
         (Measure(0.5, 0.5, 0.5), "50.0 %", "[50.0, 50.0]"),
         (Measure(0.5, 0.4, 0.6), "50.0 %", "[40.0, 60.0]"),
         (Measure(0.5), "50.0 %", ""),
     ):
-        arm = cast(Arm, SimpleNamespace(measures={"m": measure}))
+        arm = cast(Arm, SimpleNamespace(measures={"families/m": measure}))
         assert (column.value(arm), column.bounds(arm)) == (value, bounds)
+
+
+def test_a_share_is_in_percent_and_its_differences_in_points() -> None:
+    """Everywhere by the same list: a column of shares and a claim about them have one unit."""
+    measures = {"labeler_groups/gap": Measure(0.006), "gold/gold": Measure(0.006)}
+    shown = {
+        c.measure: c.value(Arm("A", (), (), measures))
+        for c in columns([Arm("A", (), (), measures)])
+    }
+    assert shown == {"labeler_groups/gap": "0.6 %", "gold/gold": "0.01"}
+    assert unit_of("labeler_groups/gap") == (100.0, 1, " points")
+    assert unit_of("gold/gold") == (1.0, 3, "")
+
+
+def test_operations_are_no_column_where_no_arm_trained() -> None:
+    sft, ppo = ({"cost/flops": Measure(value)} for value in (0.0, 6e12))
+    assert columns([Arm("SFT", (), (), sft)]) == []
+    both = [Arm("SFT", (), (), sft), Arm("PPO", (), (), ppo)]
+    assert [c.value(both[1]) for c in columns(both)] == ["6 T"]
