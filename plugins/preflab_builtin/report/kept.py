@@ -18,8 +18,8 @@ from preflab.storage.durable import json_number
 from preflab.study import ClaimConfig, Verdict
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision, as_json
-from preflab_builtin.report.columns import columns
-from preflab_builtin.report.contents import Grid, claims
+from preflab_builtin.report.columns import Column, columns
+from preflab_builtin.report.contents import Grid, claims, remarks
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.markdown import table
 from preflab_builtin.report.pictures.verdicts import SHOWN, verdicts_svg
@@ -34,7 +34,8 @@ COLUMNS = (
     "document_loss/all",
     "cost/flops",
 )
-"""Measures that a section shows of each arm, as far as the study has them."""
+"""Measures that a section shows of each arm beside those of the claims, as far as the study has
+them."""
 HOUR = 3600.0
 
 
@@ -73,7 +74,8 @@ def section(data: Mapping[str, Any]) -> str:
         Arm(row["label"], (), (), {k: _measure(m) for k, m in row["measures"].items()})
         for row in rows
     ]
-    shown = [column for column in columns(arms) if column.measure in COLUMNS]
+    wanted = {*COLUMNS, *(row["measure"] for row in data["claims"])}
+    shown = [c for c in columns(arms) if c.measure in wanted and _says_something(c, arms)]
     head = ("arm", "seeds", *(f"{c.group}: {c.heading}" for c in shown))
     body = [
         (
@@ -90,11 +92,16 @@ def section(data: Mapping[str, Any]) -> str:
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "
         f"{undecided} undecided."
     )
-    remarks = [f"- {d.claim.statement}: {d.why}" for d in decisions if d.why]
-    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), "\n".join(remarks)]
+    notes = "\n".join(f"- {remark}" for remark in remarks(decisions))
+    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), notes]
     if verdicts_svg(decisions):
         parts.append(f"![{SHOWN}, for each claim]({picture_name(data['study'])})")
     return "\n\n".join(filter(None, parts))
+
+
+def _says_something(column: Column, arms: Sequence[Arm]) -> bool:
+    """Not one of zeros, such as the cost of an algorithm where no arm has one."""
+    return any(measure.value for arm in arms if (measure := column.of(arm)))
 
 
 def picture_name(study: str) -> str:
