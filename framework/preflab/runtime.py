@@ -147,6 +147,15 @@ def threads(config: RuntimeConfig) -> int | None:
     return config.threads if config.threads or torch is None else int(torch.get_num_threads())
 
 
+def device_name(config: RuntimeConfig) -> str | None:
+    """Where a process computes, cpu or cuda; None where torch decides and has not been asked to
+    compute."""
+    torch = sys.modules.get("torch")
+    if config.device is not Device.auto or torch is None:
+        return None if config.device is Device.auto else config.device.value
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def keep_memory(keep: bool = True) -> None:
     """Have glibc keep freed memory for the next tensor of that size. By default it gives large
     pieces back to the system immediately and is handed zeroed pages again at the next step: a

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
+from preflab.door.registry import OWN_COMMANDS
 from preflab.errors import UserError, nearest
 from preflab.kinds import LISTS
 from preflab.options import plain_words
@@ -83,7 +84,10 @@ def _missing(error: MissingConfigException, config_dir: str) -> str:
         allowed = nearest(name, [str(option) for option in error.options])
         if group == "hydra/sweeper":
             return f"There is no {group} '{name}' here. {HAS_ITS_OWN}"
-        return f"There is no {group or 'config'} '{name}'. {allowed}{registry().not_loaded()}"
+        named = " To name a run: name=NAME." if group == "arm" else ""
+        return (
+            f"There is no {group or 'config'} '{name}'. {allowed}{named}{registry().not_loaded()}"
+        )
     folders = [sweeps_root(), *([Path(config_dir)] if config_dir else [])]
     studies = [path.stem for folder in folders for path in folder.glob("*.yaml")]
     return f"There is no study or config '{error.missing_cfg_file}'. {nearest(name, studies)}"
@@ -92,6 +96,8 @@ def _missing(error: MissingConfigException, config_dir: str) -> str:
 def _unreadable(word: str) -> str:
     """A word of the command line that is no override."""
     key, equals, value = word.partition("=")
+    if word in OWN_COMMANDS or word in registry().commands():
+        return f"{word} is a command, which stands first: preflab {word} ..."
     if not equals:
         return f"'{word}' is not an override: KEY=VALUE, +KEY=VALUE or ~KEY."
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -87,8 +87,11 @@ def _words(run: FoundRun) -> dict[str, str]:
 
 def _not_typed(rows: Mapping[str, list[str]], typed: Mapping[str, object]) -> dict[str, list[str]]:
     """Rows of configs without what was typed, and without the options of a component that not all
-    runs have chosen: its name tells it.
+    runs have: its name tells it. An empty mapping is nothing.
 
+    >>> terms = {"a.terms": ["-", "{}"], "a.terms.t.name": ["ptx", "-"], "a.terms.t.c": ["1", "-"]}
+    >>> _not_typed(terms, {})
+    {'a.terms.t.name': ['ptx', '-']}
     >>> rows = {"a.name": ["x", "y"], "a.b.c": ["1", "-"], "a.d": ["1", "2"], "seed": ["1", "2"]}
     >>> _not_typed(rows, {"seed": ["1", "2"]}), list(_not_typed(rows, {"a": ["x", "y"]}))
     ({'a.name': ['x', 'y'], 'a.d': ['1', '2']}, ['a.d', 'seed'])
@@ -99,13 +102,15 @@ def _not_typed(rows: Mapping[str, list[str]], typed: Mapping[str, object]) -> di
 
     def of_another(key: str) -> bool:
         parts = key.split(".")[:-1]
-        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        return any(f"{place}.name" in rows for place in above)
+        above = {".".join([*parts[:depth], "name"]) for depth in range(1, len(parts) + 1)}
+        return not rows.keys().isdisjoint(above - {key})
 
     return {
         key: cells
         for key, cells in rows.items()
-        if not told(key) and (NOTHING not in cells or not of_another(key))
+        if not told(key)
+        and not {NOTHING, "{}"}.issuperset(cells)
+        and (NOTHING not in cells or not of_another(key))
     }
 
 

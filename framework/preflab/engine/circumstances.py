@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from preflab.runtime import RuntimeConfig, threads
+from preflab.runtime import RuntimeConfig, device_name, threads
 
 
 def circumstances(runtime: RuntimeConfig, versions: Mapping[str, str]) -> dict[str, Any]:
     """Those of this process."""
     return {
-        "device": runtime.device.value,
+        "device": device_name(runtime),
         "threads": threads(runtime),
         "processes": runtime.processes,
         "micro_batch": runtime.micro_batch,

@@ -17,7 +17,7 @@ from preflab_builtin.evaluation.config import (
     source_label,
 )
 from preflab_builtin.evaluation.forward import questions, range_of, scores
-from preflab_builtin.evaluation.scored import RowScores
+from preflab_builtin.evaluation.scored import RowScores, rate
 
 
 def reward_source(
@@ -74,7 +74,8 @@ class GoldUtility:
             other = gold_parts(self.gold, subject.baseline)["gold"]
             gain = [a - b for a, b in zip(parts["gold"], other, strict=True)]
             measures["gold/gain"] = intervals.mean(gain, units)
-            measures["gold/win"] = intervals.bounded_mean([float(g > 0) for g in gain], units=units)
+            texts = subject.rollout.texts, subject.baseline.texts
+            measures["gold/win"] = rate([float(g > 0) for g in gain], units, *texts)
             values["gold/gain"] = gain
         return Evaluation(measures, values)
 
@@ -112,7 +113,7 @@ class WinRate:
         else:
             values = preferred(self._utility(rollout), self._utility(baseline))
         name = f"win_rate/{self.label}"
-        measure = intervals.bounded_mean(values, units=questions(rollout))
+        measure = rate(values, questions(rollout), rollout.texts, baseline.texts)
         return Evaluation({name: measure}, {name: values})
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:

@@ -30,6 +30,27 @@ class Scores(Protocol):
         """How much higher the metric is on the first side of each pair than on the second."""
 
 
+def rate(
+    values: Sequence[float],
+    units: Sequence[Hashable],
+    texts: Sequence[object],
+    others: Sequence[object],
+) -> Measure:
+    """Mean over rows of a number from 0 to 1 that compares a text with another one. Where all texts
+    are compared with themselves, as those of SFT with SFT's, other prompts would give the same
+    number: it has no interval. units: the unit of each row.
+
+    >>> rate([0.5, 0.5], "ab", ["yes", "no"], ["yes", "no"])
+    Measure(value=0.5, low=nan, high=nan, n=2, least=0.0, most=1.0)
+    >>> rate([0.5, 0.5], "ab", ["yes", "no"], ["yes", "No"]).low > 0
+    True
+    """
+    measure = intervals.bounded_mean(values, units=units)
+    if list(texts) == list(others):
+        return replace(measure, low=np.nan, high=np.nan)
+    return measure
+
+
 @dataclass(frozen=True)
 class RowScores:
     """`Scores` whose metric is the mean of a number of each row. least, most: its range."""

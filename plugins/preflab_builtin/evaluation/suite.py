@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from preflab.errors import UserError
 from preflab.interfaces import (
@@ -38,9 +38,6 @@ from preflab_builtin.evaluation.results import (
     measure_as_json,
 )
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
-
-if TYPE_CHECKING:
-    pass
 
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.intervals import mean
 from preflab.records import Prompt
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.evaluation.scored import rate
 from preflab_builtin.groups.conditioned import AnswersGroups
 from preflab_builtin.groups.config import GroupsConfig
 from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers
@@ -53,7 +56,7 @@ class Groups:
         prompts, units = subject.rollout.prompts, questions(subject.rollout)
         said = self._said(subject)
         utility = {group: self._utility(group, prompts, said[group]) for group in said}
-        measures, values = self._measured("group_utility", utility, units)
+        measures, values = self._measured("group_utility", utility, partial(mean, units=units))
         if subject.baseline is None:
             return Evaluation(measures, values)
         other = subject.baseline.texts
@@ -68,13 +71,17 @@ class Groups:
             ]
             for group in said
         }
-        for name, columns in (("group_gain", gain), ("group_win_rate", wins)):
-            more, by_prompt = self._measured(name, columns, units)
+        answers, others = zip(*said.values(), strict=True), ((text,) * len(said) for text in other)
+        of_wins = partial(rate, units=units, texts=list(answers), others=list(others))
+        for more, by_prompt in (
+            self._measured("group_gain", gain, partial(mean, units=units)),
+            self._measured("group_win_rate", wins, of_wins),
+        ):
             measures, values = measures | more, values | by_prompt
-        worst = next(iter(worst_first({g: intervals.mean(column) for g, column in wins.items()})))
+        worst = next(iter(worst_first({g: mean(column) for g, column in wins.items()})))
         rest = [column for group, column in wins.items() if group != worst]
-        measures["group_win_rate/others"] = intervals.bounded_mean(
-            [sum(row) / len(row) for row in zip(*rest, strict=True)], units=units
+        measures["group_win_rate/others"] = of_wins(
+            [sum(row) / len(row) for row in zip(*rest, strict=True)]
         )
         pairs = list(zip(prompts, subject.rollout.texts, other, strict=True))
         return Evaluation(measures | self._agreement(pairs), values)
@@ -98,19 +105,21 @@ class Groups:
         ]
 
     def _measured(
-        self, name: str, columns: Mapping[str, Sequence[float]], units: Sequence[str]
+        self,
+        name: str,
+        columns: Mapping[str, Sequence[float]],
+        measured: Callable[[Sequence[float]], Measure],
     ) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
         """A measure of each group, worst first, then that of everybody; and the values by prompt.
-        columns: by group, a number for each prompt."""
+        columns: by group, a number for each prompt; measured: their mean with its interval."""
         people = Counter(person.group for person in self.labeler.people)
         everybody = [
             sum(n * columns[group][i] for group, n in people.items()) / people.total()
-            for i in range(len(units))
+            for i in range(len(next(iter(columns.values()))))
         ]
         values = {f"{name}/{group}": column for group, column in columns.items()}
-        mean = intervals.bounded_mean if name == "group_win_rate" else intervals.mean
-        found = {key: mean(column, units=units) for key, column in values.items()}
-        everyone = {f"{name}/everybody": mean(everybody, units=units)}
+        found = {key: measured(column) for key, column in values.items()}
+        everyone = {f"{name}/everybody": measured(everybody)}
         return worst_first(found) | everyone, values | {f"{name}/everybody": everybody}
 
     def _agreement(self, pairs: Sequence[Pair]) -> dict[str, Measure]:

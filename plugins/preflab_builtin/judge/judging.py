@@ -10,6 +10,7 @@ from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Subject
 from preflab.records import Rollout
+from preflab_builtin.evaluation.scored import rate
 from preflab_builtin.judge.asking import Asked
 from preflab_builtin.judge.config import JudgeConfig, PairJudgeConfig, Scale
 
@@ -61,4 +62,6 @@ class PairJudge:
         }
         units = [prompt.id for prompt in rollout.prompts]
         measures = {n: intervals.bounded_mean(v, units=units) for n, v in values.items()}
+        wins = f"win_rate/{label}"
+        measures[wins] = rate(values[wins], units, rollout.texts, subject.baseline.texts)
         return Evaluation(measures, values)

@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from preflab import hookimpl
 
 QUIET = "PREFLAB_QUIET"
+_POLICY_LOSS = "loss/policy_avg"
+"""That of the algorithms that sample; the losses of their gradient terms may stand before it."""
 _SHOWN = {
     "objective/kl": "kl",
     "objective/scores": "reward",
@@ -31,13 +33,14 @@ def choose(stages: Sequence[str], stream: TextIO | None = None) -> Display:
 
 
 def headline(metrics: Mapping[str, float]) -> str:
-    """Loss, KL and reward of a step, as far as it has them.
+    """Loss, KL and reward of a step, as far as it has them; not the loss of a gradient term.
 
     >>> headline({"lr": 0.1, "loss/sft": 1.25, "objective/kl": 0.5, "objective/scores": -2.0})
     'loss 1.250  kl 0.500  reward -2.000'
     """
-    losses = [value for name, value in metrics.items() if name.startswith("loss/")]
-    shown = [("loss", value) for value in losses[:1]]
+    losses = {name: value for name, value in metrics.items() if name.startswith("loss/")}
+    own = losses.get(_POLICY_LOSS, next(iter(losses.values()), None))
+    shown = [] if own is None else [("loss", own)]
     shown += [(label, metrics[name]) for name, label in _SHOWN.items() if name in metrics]
     return "  ".join(f"{label} {value:.3f}" for label, value in shown)
 

@@ -19,7 +19,7 @@ from preflab.study import ClaimConfig, Verdict
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.choosing import ranked
 from preflab_builtin.report.claims import Decision, as_json
-from preflab_builtin.report.contents import Grid, claims
+from preflab_builtin.report.contents import Grid, claims, remarks
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.markdown import table
 from preflab_builtin.report.pictures.verdicts import SHOWN, verdicts_svg
@@ -92,8 +92,8 @@ def section(data: Mapping[str, Any]) -> str:
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "
         f"{undecided} undecided."
     )
-    remarks = [f"- {d.claim.statement}: {d.why}" for d in decisions if d.why]
-    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), "\n".join(remarks)]
+    notes = "\n".join(f"- {remark}" for remark in remarks(decisions))
+    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), notes]
     if verdicts_svg(decisions):
         parts.append(f"![{SHOWN}, for each claim]({picture_name(data['study'])})")
     return "\n\n".join(filter(None, parts))

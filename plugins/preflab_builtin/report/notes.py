@@ -92,7 +92,7 @@ def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
                 f"{one} Intervals are 95 %, over prompts, documents or pairs, and say nothing "
                 "about other seeds. On another machine, or with another number of threads, the "
                 "same seed gives other numbers too, as another seed would. Three seeds: "
-                "seed=1,2,3."
+                "-m seed=1,2,3."
             )
         elif len(several) < len(arms):
             yield (

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+import torch  # noqa: F401  threads and device are known once it is there
+
 from preflab.engine.circumstances import circumstances, differences
-from preflab.runtime import RuntimeConfig
+from preflab.runtime import Device, RuntimeConfig
 
 
 def test_equal_circumstances_do_not_differ() -> None:
@@ -16,6 +21,18 @@ def test_differences_are_listed_with_both_values() -> None:
     then = circumstances(RuntimeConfig(threads=2), {"torch": "2.12"})
     now = circumstances(RuntimeConfig(threads=4), {"torch": "2.13"})
     assert differences(then, now) == "threads 2 (now 4), torch 2.12 (now 2.13)"
+
+
+def test_the_device_is_the_one_that_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # device=auto took the CPU, and the same command with the CPU named takes it too.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    then = circumstances(RuntimeConfig(), {})
+    assert differences(then, circumstances(RuntimeConfig(device=Device.cpu), {})) == ""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert differences(then, circumstances(RuntimeConfig(), {})) == "device cpu (now cuda)"
+    # Before anything is computed it is not known, and not compared.
+    monkeypatch.delitem(sys.modules, "torch")
+    assert circumstances(RuntimeConfig(), {})["device"] is None
 
 
 def test_what_one_side_does_not_know_is_no_difference() -> None:

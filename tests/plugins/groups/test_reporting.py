@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,10 +35,12 @@ def people() -> SimulatedLabelers:
     return SimulatedLabelers(config, Microworld(MicroworldConfig()).gold)
 
 
-def evaluated(people: SimulatedLabelers, folder: Path) -> dict[str, Measure]:
+def evaluated(
+    people: SimulatedLabelers, folder: Path, texts: tuple[str, ...] = FIRST
+) -> dict[str, Measure]:
     context = FakeContext(folder, labelers=people)
     first, second = (
-        Rollout.from_texts(context.tokenizer, PROMPTS, texts) for texts in (FIRST, SECOND)
+        Rollout.from_texts(context.tokenizer, PROMPTS, each) for each in (texts, SECOND)
     )
     subject: Any = SimpleNamespace(rollout=first, baseline=second, responder=None)
     return dict(Groups(GroupsConfig(), context).evaluate(subject).measures)
@@ -66,6 +69,15 @@ def test_each_group_is_asked_and_the_worst_comes_first(
     rates = {n: m.value for n, m in found.items() if n.startswith("group_win_rate/")}
     others, _ = rates.pop("group_win_rate/others"), rates.pop("group_win_rate/everybody")
     assert others == pytest.approx((sum(rates.values()) - min(rates.values())) / 3)
+
+
+def test_what_is_compared_with_itself_has_no_interval(
+    people: SimulatedLabelers, tmp_path: Path
+) -> None:
+    same = evaluated(people, tmp_path, SECOND)
+    rates = [m for name, m in same.items() if name.startswith("group_win_rate/")]
+    assert len(rates) == 6  # four groups, everybody, others
+    assert all(rate.value == 0.5 and math.isnan(rate.low) for rate in rates)
 
 
 def test_agreement_equals_a_loop_over_people(people: SimulatedLabelers, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,9 @@ def test_a_favourite_place_is_measured_and_balanced(
     assert found.values["judge/first"] == pytest.approx(turned.values["judge/first"], abs=1e-5)
     same = judge.evaluate(Subject(responder, first, first, None))
     assert same.values["win_rate/judge"] == pytest.approx([0.5] * 3, abs=1e-5)
+    # A draw with itself is certain; where the judge sees a favourite place is not.
+    assert math.isnan(same.measures["win_rate/judge"].low)
+    assert same.measures["judge/first"].low < same.measures["judge/first"].high
     with pytest.raises(UserError, match=r"evaluation\.baseline=sft"):
         judge.evaluate(Subject(responder, first, None, None))
 

@@ -54,6 +54,37 @@ def test_a_section_shows_the_measures_of_its_claims_first(tmp_path: Path) -> Non
     assert shown == ["arm", "seeds", "G:", "True utility (simulated): gold"]
 
 
+def test_a_section_shows_what_its_claims_are_about() -> None:
+    # A study of the reward model: its algorithm costs nothing in any arm, and no reward was asked.
+    measures = {
+        "cost/flops": {"value": 0.0, "low": None, "high": None, "n": 0},
+        "reward_accuracy/proxy/all": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 90},
+        "reward_accuracy/proxy/matched": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 40},
+    }
+    claim = {"name": "c", "statement": "A orders pairs better than B", "arm": "A", "more": True}
+    claim |= {"measure": "reward_accuracy/proxy/all", "margin": 0.0, "holds": "unanswered"}
+    claim |= {"estimate": None, "interval": None, "interval_for_looks": None, "p": None}
+    claim |= {"p_holm": None, "n": 0, "seeds": [], "why": "no finished run of the arm B"}
+    text = section(
+        {
+            "study": "x",
+            "command": "preflab -cn x",
+            "ended": "2026-11-30",
+            "commits": [],
+            "hours": 1.0,
+            "arms": [{"label": "A", "seeds": [1, 2], "measures": measures}],
+            "claims": [claim],
+        }
+    )
+    head = next(line for line in text.splitlines() if line.startswith("| arm"))
+    assert [cell.strip() for cell in head.strip("|").split("|")] == [
+        "arm",
+        "seeds",
+        "Pairs ordered right: proxy",
+    ]
+    assert text.count("no finished run of the arm B") == 1  # the table says it
+
+
 def test_the_overview_counts_the_verdicts_of_each_study() -> None:
     verdicts = ["holds", "holds", "fails", "undecided", "unanswered"]
     data = {
