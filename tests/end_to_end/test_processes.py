@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import BROKEN, digests, preflab
+from end_to_end.runs import BROKEN, digests, ended, preflab, start
 from preflab.storage.artifacts import read_rows
 from preflab.storage.run_folder import is_running
 from support import represented_by
@@ -229,7 +230,7 @@ seen = Path(os.environ["SEEN"])
 @hookimpl
 def preflab_stage_started(stage):
     (seen / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
-    limit = time.monotonic() + 100
+    limit = time.monotonic() + 250
     while len(list(seen.iterdir())) < 2 and time.monotonic() < limit:
         time.sleep(0.1)
 """
@@ -237,16 +238,24 @@ def preflab_stage_started(stage):
 
 
 @pytest.mark.reliability
-def test_jobs_side_by_side_have_gpus_of_their_own(tmp_path: Path) -> None:
-    """Two jobs of a stage each, with two GPUs of a machine that is said to have four. More jobs are
-    allowed at a time than there are. The short forms are in tests/framework/jobs/test_gpus.py."""
+def test_multiruns_side_by_side_have_gpus_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two commands, with two GPUs each of a machine that is said to have four. The short forms
+    are in tests/framework/jobs/test_gpus.py."""
     plugin, seen = tmp_path / "sees.py", tmp_path / "seen"
     plugin.write_text(SEES)
     seen.mkdir()
-    given = {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SEEN": str(seen), "TMPDIR": str(tmp_path)}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    given = {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SEEN": str(seen)}
     groups = ("sft", "samples", "comparisons", "reward_model", "algorithm", "evaluation")
-    words = ("--plugin", str(plugin), "-m", *LAUNCHERS["joblib"], "seed=1,2", *FAST)
-    rest = (*(f"{group}=none" for group in groups), "pretrain.steps=1", "runtime.gpus_per_job=2")
-    started = _start(tmp_path, *words, *rest, "hydra.launcher.n_jobs=4", **given)
-    assert started.wait(120) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    none = (*(f"{group}=none" for group in groups), "pretrain.steps=1", "runtime.gpus_per_job=2")
+    running = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        words = ("--plugin", str(plugin), "-m", f"seed={seed}", *FAST, *none)
+        running.append(start(folder, *words, **given))
+    codes = [ended(child) for child in running]
+    assert codes == [0, 0], [(tmp_path / s / "log.txt").read_text()[-2000:] for s in ("1", "2")]
     assert sorted(file.read_text() for file in seen.iterdir()) == ["0,1", "2,3"]
