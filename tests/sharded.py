@@ -18,6 +18,7 @@ import torch.distributed.tensor
 from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
+from preflab.engine.alike import together
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure
@@ -138,6 +139,7 @@ class Case:
             context.runtime.agreed,
             is_main(),
             parts=Parts(context.runtime) if self.parts and context.runtime.is_sharded else None,
+            together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])
 

@@ -22,6 +22,10 @@ KEPT_LOGITS = 32 * 2**20
 REORDERED_WIDTH = 256
 """Width from which a CPU that samples has a second copy of the matrices, laid out for few rows."""
 
+COPIES = 3
+"""So often, beside themselves, tensors are in memory while the file of a checkpoint is written that
+they go to."""
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -108,7 +112,9 @@ class Division:
     sharded: each process holds its share of weights, gradients and moments, and one whole block at
     a time; trained_share: of the weights that are trained (adapters: less than 1, and the reference
     is then the policy without them); checkpointing: activations are kept at the borders of blocks
-    alone and computed again; cpu: the device is the processor."""
+    alone and computed again; cpu: the device is the processor; piece: bytes of tensors in one file
+    of a checkpoint, which is in memory `COPIES` times while it is written (0: none is counted);
+    gathers: process 0 gathers what is sharded before it writes."""
 
     micro_batch: int = 64
     processes: int = 1
@@ -116,6 +122,8 @@ class Division:
     trained_share: float = 1.0
     checkpointing: bool = False
     cpu: bool = True
+    piece: int = 0
+    gathers: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,8 @@ class Memory:
     """Bytes in one process, part by part. process: the program itself (0 on a GPU); trained:
     weights of the trained networks; frozen: weights of the others; block: what is gathered at a
     time where networks are sharded; activations: of one training or judging pass, logits included;
-    cache: keys and values while sampling; sampler: copies of the policy that sampling makes."""
+    cache: keys and values while sampling; sampler: copies of the policy that sampling makes;
+    checkpoint: what is held while one is written (0 on a GPU: that is memory of the host)."""
 
     process: float
     trained: float
@@ -134,15 +143,16 @@ class Memory:
     activations: float
     cache: float
     sampler: float
+    checkpoint: float = 0.0
 
     @property
     def total(self) -> float:
         """The peak. A CPU keeps freed memory for the next tensors of that size, so that the cache
         and the activations both count; a copy of the policy is gone when gradients and moments
-        are made."""
+        are made, and gradients and activations are when a checkpoint is written."""
         stays = self.process + self.trained + self.frozen + self.cache
         update = self.gradients + self.moments + self.block + self.activations
-        return stays + max(update, self.sampler)
+        return stays + max(update, self.sampler, self.moments + self.checkpoint)
 
 
 def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
@@ -177,7 +187,25 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * sampled * load.tokens,
         sampler=copies * network if sampled else 0,
+        checkpoint=_while_written(shape, load, division) if division.cpu else 0,
     )
+
+
+def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
+    """Bytes of a checkpoint: the weights of the trained networks (beside adapters without those in
+    4 bits) and two moments of what is trained."""
+    kept = 1.0 if shape.bits == 32 else trained_share
+    return load.trained * NUMBER * shape.weights * (kept + 2 * trained_share)
+
+
+def _while_written(shape: ModelShape, load: Load, division: Division) -> float:
+    """Bytes that process 0 holds, beside the networks, while it writes a checkpoint."""
+    if not division.piece:
+        return 0
+    state = checkpoint_size(shape, load, division.trained_share)
+    largest = NUMBER * shape.width * max(shape.vocabulary, shape.mlp)
+    gathered = state if division.sharded and division.gathers else 0
+    return gathered + COPIES * min(state, max(division.piece, largest))
 
 
 def operations(shape: ModelShape, load: Load) -> float:

@@ -1,5 +1,6 @@
 """Frozen networks out of memory while they are not needed: on a CPU their weights lie in a file
-that is mapped into memory, on a GPU they wait in the memory of the host."""
+that is mapped into memory, on a GPU they wait in the memory of the host. Of weights that processes
+divide among them, each process moves its part."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
 from preflab.interfaces import Backbone, HasNetwork, HasNetworks, RewardModel
+from preflab.sharding import is_divided, local
 
 if TYPE_CHECKING:
     import torch
@@ -39,19 +41,22 @@ class Offload:
     def __init__(
         self, frozen: Iterable[torch.nn.Module], kept: Iterable[torch.nn.Module] = ()
     ) -> None:
-        stays = {id(tensor) for module in kept for tensor in _tensors(module)}
+        used = [tensor for module in kept for tensor in _tensors(module)]
+        stays = {id(tensor) for tensor in used}
         found = {id(t): t for module in frozen for t in _tensors(module) if id(t) not in stays}
-        self._tensors = list(found.values())
+        self._parts = _Parts([t for t in found.values() if is_divided(t)], used)
+        self._tensors = [tensor for tensor in found.values() if not is_divided(tensor)]
         self._map: mmap.mmap | None = None
         self._homes = [tensor.device for tensor in self._tensors]
         on_cpu = [tensor for tensor in self._tensors if tensor.device.type == "cpu"]
         if on_cpu:
             self._map = _mapped(on_cpu)
-        self.bytes = sum(tensor.nbytes for tensor in self._tensors)
+        self.bytes = sum(tensor.nbytes for tensor in self._tensors) + self._parts.bytes
         """How much memory is free after `leave`."""
 
     def leave(self) -> None:
         """Free the memory."""
+        self._parts.leave()
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED)
         for tensor in self._tensors:
@@ -60,9 +65,49 @@ class Offload:
 
     def come(self) -> None:
         """Bring the weights back to their devices."""
+        self._parts.come()
         for tensor, home in zip(self._tensors, self._homes, strict=True):
             if tensor.device != home:
                 tensor.data = tensor.data.to(home)
+
+
+class _Parts:
+    """This process's parts of divided tensors. torch has several tensors on the memory of each, so
+    that this is emptied, and filled again where the others expect it. used: tensors whose memory
+    stays."""
+
+    def __init__(self, divided: Sequence[torch.Tensor], used: Sequence[torch.Tensor]) -> None:
+        stays = {local(tensor.detach()).untyped_storage().data_ptr() for tensor in used}
+        storages = [local(tensor.detach()).untyped_storage() for tensor in divided]
+        found = {s.data_ptr(): s for s in storages if s.resizable()}
+        self._storages = [s for place, s in found.items() if place not in stays]
+        self._sizes = [storage.nbytes() for storage in self._storages]
+        self.bytes = sum(self._sizes)
+        copies = [_bytes(storage) for storage in self._storages]
+        self._copies = [c if c.device.type == "cpu" else c.to("cpu") for c in copies]
+        on_cpu = [c for c in copies if c.device.type == "cpu"]
+        self._map = _mapped(on_cpu) if on_cpu else None
+
+    def leave(self) -> None:
+        """Free their memory."""
+        for storage in self._storages:
+            storage.resize_(0)
+
+    def come(self) -> None:
+        """Fill it again."""
+        for storage, size, copy in zip(self._storages, self._sizes, self._copies, strict=True):
+            if storage.nbytes() != size:
+                storage.resize_(size)
+                _bytes(storage).copy_(copy)
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def _bytes(storage: torch.UntypedStorage) -> torch.Tensor:
+    """The whole memory of a tensor, byte by byte."""
+    import torch
+
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
 def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:

@@ -29,9 +29,9 @@ MODELS = {
 ONCE = (
     "pretrain.steps=2 sft.steps=2 evaluation=none rollout.max_tokens=32 data.documents=400 "
     "data.prompts=120 data.demonstrations=80 checkpoint.state_mb=0 "
-    "checkpoint.every_seconds=100000 runtime.threads=1"
+    "checkpoint.every_seconds=100000 checkpoint.every_steps=1 runtime.threads=1"
 )
-"""A few steps of each stage, of the batches that a run has."""
+"""A few steps of each stage, of the batches that a run has, and a checkpoint."""
 _RANKED = "samples.prompts=20 samples.validation_prompts=4 samples.k=4 reward_model.steps=2"
 _PPO = "algorithm=ppo algorithm.episodes=64 algorithm.batch=64 algorithm.minibatch=32"
 STAGES = {

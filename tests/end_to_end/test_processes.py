@@ -8,12 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import BROKEN, digests, preflab
+from end_to_end.runs import BROKEN, digests, ended, preflab, start
 from preflab.storage.artifacts import read_rows
 from preflab.storage.run_folder import is_running
 from support import represented_by
@@ -218,6 +219,7 @@ def test_no_job_of_a_killed_multirun_goes_on(launcher: str, tmp_path: Path) -> N
 
 SEES = """
 import os
+import time
 from pathlib import Path
 
 from preflab import hookimpl
@@ -227,34 +229,33 @@ seen = Path(os.environ["SEEN"])
 
 @hookimpl
 def preflab_stage_started(stage):
-    rank = os.environ.get("RANK", "0")
-    with (seen / f"{os.getppid()}-{os.getpid()}-{rank}").open("a") as file:
-        file.write(os.environ["CUDA_VISIBLE_DEVICES"])
+    (seen / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    limit = time.monotonic() + 250
+    while len(list(seen.iterdir())) < 2 and time.monotonic() < limit:
+        time.sleep(0.1)
 """
-"""A plugin that writes which GPUs its process sees."""
+"""A plugin that writes which GPUs its job sees, and has the job wait for another one."""
 
 
 @pytest.mark.reliability
-def test_jobs_side_by_side_have_gpus_of_their_own(tmp_path: Path) -> None:
-    """Two jobs at a time, of three, each of two processes and two GPUs of a machine that is said to
-    have four. The short form is in tests/framework/jobs/test_gpus.py."""
+def test_multiruns_side_by_side_have_gpus_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two commands, with two GPUs each of a machine that is said to have four. The short forms
+    are in tests/framework/jobs/test_gpus.py."""
     plugin, seen = tmp_path / "sees.py", tmp_path / "seen"
     plugin.write_text(SEES)
     seen.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     given = {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SEEN": str(seen)}
-    words = ("--plugin", str(plugin), "-m", *LAUNCHERS["joblib"], "seed=1,2,3", *FAST)
-    none = [f"{group}=none" for group in ("sft", "samples", "comparisons", "reward_model")]
-    rest = (*none, "algorithm=none", "evaluation=none", "runtime.gpus_per_job=2")
-    assert _start(tmp_path, *words, *rest, "hydra.launcher.n_jobs=3", **given).wait(100) == 2
-    assert "Give hydra.launcher.n_jobs=2." in (tmp_path / "log.txt").read_text()
-    assert not (tmp_path / "runs").exists()
-    rest = (*rest, "runtime.processes=2")
-    assert _start(tmp_path, *words, *rest, **given).wait(300) == 0, (
-        tmp_path / "log.txt"
-    ).read_text()[-3000:]
-    jobs: dict[str, set[str]] = {}
-    for file in seen.iterdir():  # hooks are called in process 0 of each job
-        jobs.setdefault(file.name.partition("-")[0], set()).add(file.read_text()[:3])
-    assert len(jobs) == 3
-    assert {pair for pairs in jobs.values() for pair in pairs} <= {"0,1", "2,3"}
-    assert all(len(pairs) == 1 for pairs in jobs.values())
+    groups = ("sft", "samples", "comparisons", "reward_model", "algorithm", "evaluation")
+    none = (*(f"{group}=none" for group in groups), "pretrain.steps=1", "runtime.gpus_per_job=2")
+    running = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        words = ("--plugin", str(plugin), "-m", f"seed={seed}", *FAST, *none)
+        running.append(start(folder, *words, **given))
+    codes = [ended(child) for child in running]
+    assert codes == [0, 0], [(tmp_path / s / "log.txt").read_text()[-2000:] for s in ("1", "2")]
+    assert sorted(file.read_text() for file in seen.iterdir()) == ["0,1", "2,3"]

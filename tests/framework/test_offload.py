@@ -12,6 +12,8 @@ from torch import nn
 
 from preflab.errors import UserError
 from preflab.offload import Offload
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
+from processes import trained
 
 
 def resident() -> int:
@@ -36,6 +38,33 @@ def test_weights_leave_memory_and_stay_the_same() -> None:
     assert torch.equal(frozen(inputs).detach(), before)
     assert torch.equal(frozen.weight, weight)
     assert frozen.weight.data_ptr() % 64 == frozen.bias.data_ptr() % 64 == 0
+
+
+def divided(folder: Path) -> None:
+    """Every process takes part in all of this; each has half of 8 M numbers, 16.8 MB."""
+    runtime = Runtime(RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full))
+    torch.manual_seed(1)
+    frozen = nn.Sequential(nn.Linear(2048, 4096), nn.Linear(4096, 5)).requires_grad_(False)
+    shared, inputs = nn.Linear(64, 64), torch.randn(3, 2048)
+    for module in (frozen, shared):
+        runtime.shard(module)
+    before, after = frozen(inputs), shared(inputs[:, :64]).detach()
+    offload = Offload([frozen, shared], kept=[shared])
+    assert offload.bytes >= 2048 * 4096 * 4 // 2
+    for _ in range(2):
+        held = resident()
+        offload.leave()
+        assert held - resident() > 0.9 * offload.bytes
+        assert torch.equal(shared(inputs[:, :64]), after)  # somebody else goes on using it
+        offload.come()
+        assert torch.equal(frozen(inputs), before)
+    (folder / f"{runtime.rank}").touch()
+
+
+@pytest.mark.slow
+def test_each_process_moves_its_part_of_divided_weights(tmp_path: Path) -> None:
+    folder = trained(divided, tmp_path / "two", 2)
+    assert {"0", "1"} <= {file.name for file in folder.iterdir()}
 
 
 def test_no_room_for_the_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

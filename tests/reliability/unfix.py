@@ -51,7 +51,7 @@ SAFEGUARDS = (
     Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
     Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
     Mutant("digests of artifacts are not looked at", ARTIFACTS, "if not path.is_file() or file_digest(path) != digest:", "if not path.is_file():", DAMAGED),
-    Mutant("files next to a checkpoint are not looked at", LOOP, '                self._check_files(facts["files"])\n', "", DAMAGED),
+    Mutant("files next to a checkpoint are not looked at", LOOP, '                self.together(partial(self._check_files, facts["files"]))\n', "", DAMAGED),
     Mutant("no falling back to the checkpoint before", LOOP, "                problems.append(str(error))\n                continue\n", "                raise\n", f"{LOOPS} {DAMAGED}"),
     Mutant("reference pin", LOOP, "for name in (n for n in names if pins.get(n) != self.pins.get(n)):", "for name in ():", PINNED),
     Mutant("other threads are not reported", LOOP, '        if different := differences(then, self.circumstances):\n', "        if different := None:\n", PINNED),

@@ -11,10 +11,13 @@ from preflab.console.tables import show
 
 if TYPE_CHECKING:
     from preflab.planning.run import Run, Stage
+    from preflab.planning.sizing import Sized
 
 YARDSTICK = 1e11
 """Operations a second at which a time is named: what two processor cores do in float32, more or
 less."""
+DISK = 2e8
+"""Bytes a second of a checkpoint for the same: made, written and synced."""
 REUSED, TO_COMPUTE, TO_RESUME = "reused", "to compute", "to resume"
 
 
@@ -47,6 +50,7 @@ def plan(arguments: list[str]) -> int:
     from rich.table import Table
 
     from preflab.composing.compose import parse
+    from preflab.jobs import gpus
     from preflab.jobs.adding_seeds import seeds_ahead
     from preflab.jobs.ahead import notices
     from preflab.jobs.execution import quiet_libraries
@@ -57,6 +61,7 @@ def plan(arguments: list[str]) -> int:
 
     line = parse(arguments)
     jobs = check_jobs(line)
+    gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
@@ -132,7 +137,7 @@ def _by_sizes(uses: Sequence[_Use]) -> list[str]:
 
     found = [(use.stage.name, sized(next(iter(use.jobs.values())), use.stage)) for use in uses]
     known = Counter(
-        (name, guess.words() + _work(guess.flops)) for name, guess in found if guess is not None
+        (name, guess.words() + _work(guess)) for name, guess in found if guess is not None
     )
     if not known:
         return []
@@ -147,10 +152,18 @@ def _by_sizes(uses: Sequence[_Use]) -> list[str]:
     ]
 
 
-def _work(flops: float) -> str:
-    if not flops:
+def _work(guess: Sized) -> str:
+    """Phrases on the time of the arithmetic and of the checkpoints."""
+    from preflab.planning.sizing import size
+
+    if not guess.flops:
         return ""
-    return f"; {flops:.1e} floating-point operations, {duration(flops / YARDSTICK)} at 100 GFLOP/s"
+    seconds, number = guess.flops / YARDSTICK, guess.checkpoints(YARDSTICK)
+    saved = duration(number * guess.checkpoint / DISK)
+    count = f"{number} checkpoints" if number > 1 else "1 checkpoint"
+    saves = f", and {count} of {size(guess.checkpoint)}, {saved} at {DISK / 1e6:.0f} MB/s"
+    work = f"; {guess.flops:.1e} floating-point operations, {duration(seconds)} at 100 GFLOP/s"
+    return f"{work}{saves if number else ''}"
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from preflab.errors import StorageError
 from preflab.runtime import local_rank
 from preflab.storage.artifacts import STATE, Artifact, opened
-from preflab.storage.durable import make_folder
+from preflab.storage.durable import in_words, make_folder
 
 if TYPE_CHECKING:
     from preflab.runtime import Runtime
@@ -26,17 +26,38 @@ _CURE = (
 )
 
 
+class Alone(StorageError):
+    """What some processes of a job could not do, and others could. who: a sentence on them."""
+
+    def __init__(self, problem: str, who: str) -> None:
+        super().__init__(problem)
+        self.who = who
+
+
 def together(runtime: Runtime, check: Callable[[], None]) -> None:
     """Run a check on every process. `StorageError` on all of them with what the first one that
-    failed says: one that went on alone would wait for the others without end."""
+    failed says, `Alone` if others did not: one that went on alone would wait for the others without
+    end."""
+    if runtime.world == 1:
+        check()
+        return
     problem = ""
     try:
         check()
     except StorageError as error:
         problem = str(error)
-    said = [words for words in runtime.gather([problem]) if words]
-    if said:
-        raise StorageError(said[0])
+    except OSError as error:
+        problem = f"{error.filename}: {in_words(error)}"
+    said = runtime.gather([(problem, platform.node())])
+    failed = [(words, rank, host) for rank, (words, host) in enumerate(said) if words]
+    if len(failed) == len(said):
+        raise StorageError(failed[0][0])
+    if failed:
+        words, rank, host = failed[0]
+        who = (
+            f"Not every process has this problem: process {rank} of {len(said)}, on {host}, has it."
+        )
+        raise Alone(words, who)
 
 
 def require_artifact(runtime: Runtime, artifact: Artifact, folder: Path, verify: bool) -> Artifact:

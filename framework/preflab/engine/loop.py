@@ -9,10 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from preflab.cost import Spent, Work
+from preflab.engine.alike import Alone
 from preflab.engine.circumstances import differences
 from preflab.engine.parts import Parts
 from preflab.errors import NumericError, StorageError, UserError
@@ -53,6 +55,8 @@ class Loop:
     parts: Parts | None = None
     """How checkpoints are written and read in which every process has its part; None: process 0
     gathers the weights and writes."""
+    together: Callable[[Callable[[], None]], None] = lambda check: check()
+    """Runs on every process what one of them may fail at (`preflab.engine.alike.together`)."""
     _work: Work | None = field(default=None, init=False)
     """The work up to the checkpoint that was resumed."""
 
@@ -67,13 +71,8 @@ class Loop:
     def _run(self) -> None:
         saved = time.monotonic()
         step = self._restore()
-        self._check_room(step)
+        self.together(lambda: self._check_room(step))
         self._tell_of_state(step)
-        if self.agreed(step) != step:
-            raise StorageError(
-                f"{self.folder / STATE}: not every process of the job sees the checkpoint that "
-                "process 0 sees."
-            )
         if self._work is not None:
             self.spent.goes_on(self._work)
         request, planned = StopRequest(), self.procedure.total_steps
@@ -98,8 +97,7 @@ class Loop:
         if step < planned:
             ended = f"{self.stage} ended by itself after step {step} of {planned}"
             self._tell([ended], "early stopping is a result, not an error")
-        if self.main_process:
-            self._check_complete()
+        self.together(self._check_complete)
         self._save_result(step)
 
     def _save_result(self, step: int) -> None:
@@ -133,6 +131,8 @@ class Loop:
 
     def _check_complete(self) -> None:
         """A resumed stage that lacks steps must not pass for a finished one."""
+        if not self.main_process:
+            return
         done = [row["step"] for row in read_rows(self.folder / METRICS)]
         if done != list(range(self.procedure.total_steps)):
             raise StorageError(
@@ -204,15 +204,16 @@ class Loop:
     def _save(self, step: int) -> None:
         state = self._state()
         what = f"the checkpoint of {self.stage} after step {step}"
-        with (
-            limited(self.settings.limit_seconds, what),
-            writing(what, self.folder, checkpoints.size(state)),
-        ):
-            facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
+
+        def note() -> None:
             if self.main_process:
                 sync_below(self.folder, without=STATE)
                 work = {"tokens": self.spent.total.tokens, "flops": self.spent.total.flops}
-                facts = {**self._facts(self._files()), "work": work}
+                facts.update({**self._facts(self._files()), "work": work})
+
+        with limited(self.settings.limit_seconds, what):
+            self._all_write(what, checkpoints.size(state), note)
             folder = self._write(STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
@@ -228,9 +229,24 @@ class Loop:
         """Save a state in a folder of checkpoints; None on a process that writes nothing."""
         if self.parts is not None:
             return self.parts.save(self.folder / below, step, state, facts)
-        if not self.main_process:
-            return None
-        return checkpoints.save(self.folder / below, step, state, facts)
+        made: list[Path] = []
+
+        def save() -> None:
+            if self.main_process:
+                made.append(checkpoints.save(self.folder / below, step, state, facts))
+
+        what = f"the checkpoint of {self.stage} after step {step}"
+        self._all_write(what, checkpoints.size(state), save)
+        return made[0] if made else None
+
+    def _all_write(self, what: str, size: int, write: Callable[[], None]) -> None:
+        """Write on every process; a refusal of the disk of one becomes a `StorageError` of all."""
+
+        def check() -> None:
+            with writing(what, self.folder, size):
+                write()
+
+        self.together(check)
 
     def _facts(self, files: Mapping[str, Any]) -> dict[str, Any]:
         """What a checkpoint notes of its making. files: what the stage had written before it."""
@@ -250,14 +266,16 @@ class Loop:
         """Take over the newest checkpoint that is whole; without one, start over and remove
         half-written logs."""
         problems = []
-        for folder in checkpoints.candidates(self.folder / STATE):
+        for folder in self._candidates(self.folder / STATE):
             try:
-                facts = checkpoints.facts(folder)
+                facts = self._facts_in(folder)
                 self._check_pins(folder, facts["pins"])
-                self._check_files(facts["files"])
+                self.together(partial(self._check_files, facts["files"]))
                 step = self._load(folder)
             except _Unusable as error:
                 raise StorageError(str(error)) from None
+            except Alone as error:
+                raise StorageError(f"{error}. {error.who} {_CURE.format(folder)}") from None
             except StorageError as error:
                 problems.append(str(error))
                 continue
@@ -271,20 +289,34 @@ class Loop:
         earlier = self.procedure.begins_from if isinstance(self.procedure, TrainsOn) else None
         return 0 if earlier is None else self._train_on(earlier)
 
+    def _candidates(self, root: Path) -> list[Path]:
+        """The checkpoints that process 0 sees, newest first."""
+        return [root / name for name in self.agreed([c.name for c in checkpoints.candidates(root)])]
+
+    def _facts_in(self, folder: Path) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        self.together(lambda: facts.update(checkpoints.facts(folder)))
+        return facts
+
     def _load(self, folder: Path) -> int:
-        """Take over the state of a checkpoint: the number of its steps."""
-        load = checkpoints.load if self.parts is None else self.parts.load
-        step, state = load(folder)
+        """Take over the state of a checkpoint: the number of its steps. No process takes it over
+        unless all have read it."""
+        found: list[tuple[int, State]] = []
+        if self.parts is not None:
+            found.append(self.parts.load(folder))
+        else:
+            self.together(lambda: found.append(checkpoints.load(folder)))
+        ((step, state),) = found
         self.procedure.load_state_dict(state["procedure"])
         self.streams.load_state_dict(state["streams"])
         return step
 
     def _train_on(self, earlier: Path) -> int:
         """Take over the last state of an earlier artifact, and its log: the number of its steps."""
-        folder = next(checkpoints.candidates(earlier / LAST), None)
+        folder = next(iter(self._candidates(earlier / LAST)), None)
         if folder is None:
             raise StorageError(f"{earlier} holds no state to train on from: it was removed")
-        facts = checkpoints.facts(folder)
+        facts = self._facts_in(folder)
         pins = ({k: v for k, v in p.items() if k != "recipe"} for p in (facts["pins"], self.pins))
         for name in different(*pins):
             raise UserError(
@@ -342,6 +374,12 @@ class Loop:
     def _tell(self, problems: Sequence[str], consequence: str) -> None:
         for problem in problems if self.main_process else ():
             os.write(2, f"preflab: {problem}; {consequence}\n".encode())
+
+
+_CURE = (
+    "Nothing was changed. Let every process read it, then give the same command again; or remove "
+    "{}, and the command goes on from the checkpoint before."
+)
 
 
 class _Unusable(Exception):

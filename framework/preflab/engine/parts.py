@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflab.engine.alike import together
+from preflab.engine.alike import Alone, together
 from preflab.runtime import Runtime
 from preflab.sharding import divided, is_divided, local
 from preflab.storage import checkpoints
@@ -56,8 +56,13 @@ class Parts:
     def load(self, folder: Path) -> tuple[int, dict[str, Any]]:
         """`checkpoints.load`: of a tensor that is stored in parts each process reads its rows, and
         looks through some of the files."""
-        together(self.runtime, lambda: checkpoints.verify(folder, self.runtime.share))
-        return checkpoints.load(folder, self._joined)
+        found: list[tuple[int, dict[str, Any]]] = []
+        try:
+            together(self.runtime, lambda: checkpoints.verify(folder, self.runtime.share))
+        except Alone:  # damaged, or is it one process that cannot read it?
+            together(self.runtime, lambda: checkpoints.verify(folder))
+        together(self.runtime, lambda: found.append(checkpoints.load(folder, self._joined)))
+        return found[0]
 
     def _joined(self, rows: checkpoints.Rows, shape: Sequence[int]) -> Any:
         return divided(rows, shape, self.runtime.division)

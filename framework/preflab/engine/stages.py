@@ -16,7 +16,7 @@ from typing import Any
 from preflab.cost import WORK, Spent, Work
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
-from preflab.engine.alike import require_artifact, require_folder
+from preflab.engine.alike import require_artifact, require_folder, together
 from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
@@ -189,6 +189,7 @@ class Stages:
                 self._circumstances(),
                 spent,
                 Parts(runtime) if runtime.is_sharded and sharded else None,
+                lambda check: together(runtime, check),
             ).run()
             accounting = self._accounting(procedure, partial)
         seconds = time.monotonic() - started
@@ -205,17 +206,26 @@ class Stages:
             "accounting": accounting,
             "notices": [n.text for n in self._notices or () if n.group in _groups(used)],
         }
-        with writing(f"the artifact of {stage.name}", partial):
-            artifact = runtime.agreed(
-                self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None
-            )
-        assert artifact is not None
-        artifact = self._seen(artifact, verify=False)
+        artifact = self._seen(self._committed(stage, partial, facts), verify=False)
         self._fresh.add(stage.name)
         self.observe(
             "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
         )
         return FinishedStage(stage, artifact, False, seconds)
+
+    def _committed(self, stage: Stage, partial: Path, facts: Mapping[str, Any]) -> Artifact:
+        """The artifact, to which process 0 has given its name."""
+        runtime, made = self.environment.runtime, list[Artifact]()
+
+        def commit() -> None:
+            with writing(f"the artifact of {stage.name}", partial):
+                if is_main():
+                    made.append(self.store.commit(stage.name, stage.recipe_id, facts))
+
+        together(runtime, commit)
+        artifact = runtime.agreed(made[0] if made else None)
+        assert artifact is not None
+        return artifact
 
     def _used_by(self, group: str, uses: Sequence[str]) -> list[Choice]:
         """The choice of a group first, then those of the groups that it uses, and of the data."""

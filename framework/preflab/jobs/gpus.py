@@ -1,15 +1,19 @@
-"""GPUs of this machine, dealt to the jobs of a multirun: each job sees its own and no other.
+"""GPUs of this machine, dealt to jobs: each sees its own and no other.
 
 A job holds a locked file for each of its GPUs, which the system lets go when its process ends,
-however that is.
+however that is. The files are in one folder for all commands of a user, so that two multiruns share
+a machine as two jobs of one do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,8 +24,7 @@ from preflab.planning.reading import Job
 from preflab.runtime import Device, world_size
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-FOLDER = ".gpus"
-"""Of the files that jobs lock, in the folder of their multirun."""
+_LIST = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 KEY = "runtime.gpus_per_job"
 IN_TURN, JOBLIB, SLURM = ".BasicLauncher", ".JoblibLauncher", ".SlurmLauncher"
 """Ends of the names of launchers."""
@@ -66,7 +69,8 @@ def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
             "hydra/launcher=submitit_slurm, or leave the launcher out: jobs run one after the "
             "other."
         )
-    at_a_time = _at_a_time(launcher) if launcher is not None and target.endswith(JOBLIB) else 1
+    joblib = launcher is not None and target.endswith(JOBLIB)
+    at_a_time = min(_at_a_time(launcher), len(jobs)) if launcher is not None and joblib else 1
     there = len(visible())
     if at_a_time * most > there:
         raise UserError(_too_many(most, at_a_time, there))
@@ -103,8 +107,9 @@ def _too_many(most: int, at_a_time: int, there: int) -> str:
         cure = f"Give {KEY}={there}" if there else f"Leave {KEY} out"
         return f"{KEY}={most}, but there are {seen}. {cure}, or make more visible."
     return (
-        f"hydra.launcher.n_jobs is {at_a_time} here and {KEY}={most}: {at_a_time * most} GPUs at a "
-        f"time, but there are {seen}. Give hydra.launcher.n_jobs={there // most}."
+        f"{at_a_time} jobs at a time (hydra.launcher.n_jobs) with {KEY}={most} take "
+        f"{at_a_time * most} GPUs, but there are {seen}. Give "
+        f"hydra.launcher.n_jobs={there // most}."
     )
 
 
@@ -130,42 +135,88 @@ def _ask_slurm(launcher: DictConfig, numbers: set[int]) -> None:
 
 
 @contextlib.contextmanager
-def own(job: Job, folder: Path | None) -> Iterator[None]:
-    """Within it this process sees the GPUs of its job alone: the first that no other job of the
-    multirun has, and the job waits until there are enough.
+def own(job: Job, dealt: bool = False) -> Iterator[None]:
+    """Within it this process sees the GPUs of its job alone: the first that no other job of this
+    user has on this machine. It waits until there are enough, and says so.
 
-    folder: of the multirun; None: there are no other jobs, or somebody else has dealt the GPUs.
+    dealt: somebody else has dealt the GPUs.
     """
     number = asked(job)
-    if not number or folder is None:
+    if not number or dealt:
         yield
         return
+    before = os.environ.get(VISIBLE)
     with contextlib.ExitStack() as held:
-        names = _taken(number, folder / FOLDER, held)
-        os.environ[VISIBLE] = ",".join(names)
-        yield
+        os.environ[VISIBLE] = ",".join(_taken(number, held))
+        try:
+            yield
+        finally:
+            os.environ.pop(VISIBLE)
+            if before is not None:
+                os.environ[VISIBLE] = before
 
 
-def take_first(job: Job) -> None:
-    """Let this process see as many GPUs as its only job asks for: a single run shares none."""
-    if asked(job):
-        os.environ[VISIBLE] = ",".join(visible()[: asked(job)])
+def _folder() -> Path:
+    """Of the files that all jobs of this user lock. It is on this machine, as the GPUs are."""
+    folder = Path(tempfile.gettempdir()) / f"preflab-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(
+            f"{KEY}: {folder} belongs to another user, so that GPUs cannot be reserved in it. Name "
+            "another folder for temporary files (TMPDIR)."
+        )
+    return folder
 
 
-def _taken(number: int, folder: Path, held: contextlib.ExitStack) -> list[str]:
+def identities(names: Sequence[str]) -> list[str]:
+    """What stands for each GPU in every command, whether that calls it by its number or by (the
+    beginning of) its UUID: the UUID if the driver's tool tells it, else the name."""
+    try:
+        said = subprocess.run(_LIST, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return list(names)
+    known = dict(line.split(", ", 1) for line in said.splitlines() if ", " in line)
+    by_uuid = (next((u for u in known.values() if u.startswith(name)), name) for name in names)
+    return [known.get(name, uuid) for name, uuid in zip(names, by_uuid, strict=True)]
+
+
+def _taken(number: int, held: contextlib.ExitStack) -> list[str]:
     """The names of so many GPUs, whose locks are held: all of them or none, so that no two jobs
     wait for each other."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, names = _folder(), visible()
+    files = [folder / identity.replace("/", "-") for identity in identities(names)]
+    told = False
     while True:
-        names: list[str] = []
+        own: list[str] = []
         with contextlib.ExitStack() as locks:
-            for name in visible():
-                lock = FileLock(folder / f"{name.replace('/', '-')}.lock")
+            for name, file in zip(names, files, strict=True):
+                lock = FileLock(f"{file}.lock")
                 with contextlib.suppress(Timeout):
                     lock.acquire(timeout=0)
                     locks.callback(lock.release)
-                    names.append(name)
-                if len(names) == number:
+                    file.write_text(f"process {os.getpid()} in {Path.cwd()}", encoding="utf8")
+                    own.append(name)
+                if len(own) == number:
                     held.enter_context(locks.pop_all())
-                    return names
+                    return own
+            if not told:
+                _say_that_it_waits(
+                    number, {n: f for n, f in zip(names, files, strict=True) if n not in own}
+                )
+                told = True
         time.sleep(0.1 + 0.001 * (os.getpid() % 100))  # not all at the same moment
+
+
+def _say_that_it_waits(number: int, taken: Mapping[str, Path]) -> None:
+    """taken: the files of the GPUs that others have."""
+    have = []
+    for name, file in taken.items():
+        with contextlib.suppress(OSError):
+            have.append(
+                f"GPU {name} is taken by {file.read_text(encoding='utf8') or 'another job'}"
+            )
+    print(
+        f"preflab: {'; '.join(have) or 'GPUs are taken'}. This job waits until {number} of "
+        f"{len(visible())} are free ({VISIBLE} names others).",
+        file=sys.stderr,
+    )

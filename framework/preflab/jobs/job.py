@@ -4,6 +4,7 @@ or in a child process of a multirun with a line in its ledger. Hydra sets up the
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -71,10 +72,15 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     the folder of the multirun, if earlier jobs of it have made it."""
     _check_devices(jobs)
     gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
-    if not line.multirun:
-        gpus.take_first(jobs[0])
     if root is None:
         check_places(line, jobs)
+    with contextlib.ExitStack() as held:
+        if not line.multirun:
+            held.enter_context(gpus.own(jobs[0]))
+        return _started(line, jobs, root)
+
+
+def _started(line: CommandLine, jobs: Sequence[Job], root: Path | None) -> Places:
     with StopRequest(at_once=True).listening(), seldom_searched():
         stages = _looked_at(line, jobs)
     where = places(line, jobs, root)
@@ -196,10 +202,10 @@ def run_job(job: Job, stages: Stages | None = None, starter: int = 0) -> int:
         return 0
     started = time.monotonic()
     root = Path(hydra.sweep.dir).absolute()
-    shared = None if str(hydra.launcher.get("_target_")).endswith(gpus.SLURM) else root
+    dealt = str(hydra.launcher.get("_target_")).endswith(gpus.SLURM)
 
     def with_gpus() -> None:
-        with gpus.own(job, shared):
+        with gpus.own(job, dealt):
             work()
 
     code, error, stopped = _in_child(with_gpus, folder / ERROR, starter)

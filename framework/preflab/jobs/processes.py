@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from preflab.composing.search_path import registry
+from preflab.errors import PreflabError, UserError, Waiting
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, quiet_libraries
 from preflab.planning.reading import Job, read
@@ -22,6 +23,8 @@ from preflab.runtime import is_main
 from preflab.signals import end_with
 from preflab.storage.run_folder import ERROR
 
+STATED = range(UserError.exit_code, Waiting.exit_code + 1)
+"""Exit codes of errors that say what a person can mend."""
 GRACE = 10.0
 """Seconds that the other processes have to end by themselves after one has failed, and again
 after SIGTERM."""
@@ -68,7 +71,8 @@ def start(processes: int, command: Sequence[str]) -> int:
 
 
 def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
-    """The first exit code that is not 0, once all have ended or had time to end."""
+    """The first exit code that is not 0, once all have ended or had time to end. One that says what
+    a person can mend goes first: a process that loses another by it ends with 1, maybe sooner."""
     while all(p.poll() in (None, 0) for p in running):
         if all(p.poll() == 0 for p in running):
             return 0
@@ -81,6 +85,7 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
         limit = time.monotonic() + GRACE
         while any(p.poll() is None for p in running) and time.monotonic() < limit:
             time.sleep(0.05)
+    code = next((p.returncode for p in running if p.returncode in STATED), code)
     return code if code > 0 else 128 - code
 
 
@@ -95,10 +100,18 @@ def main() -> None:
         execute(Job(read(config, registry()), **given), folder)
     except BaseException as error:
         code = exit_code(error) or 1  # an exit with 0 is no success before the job is complete
-        show(error, folder / ERROR if is_main() else None)
+        show(error, _log(error, folder / ERROR))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # an ordinary end would wait for processes that may be gone
+
+
+def _log(error: BaseException, log: Path) -> Path | None:
+    """The log if this error belongs there: that of process 0, or what a person can mend. What is
+    there already comes from the process that failed first."""
+    stated = isinstance(error, PreflabError)
+    told = log.is_file() and log.stat().st_size > 0
+    return log if (stated or is_main()) and not told else None
 
 
 if __name__ == "__main__":

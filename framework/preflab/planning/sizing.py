@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from preflab.memory import Division, Load, Memory, ModelShape, memory, operations
+from preflab.memory import (
+    Division,
+    Load,
+    Memory,
+    ModelShape,
+    checkpoint_size,
+    memory,
+    operations,
+)
 from preflab.planning.asking import inspect
 from preflab.planning.run import Run, Stage
 from preflab.runtime import Device, RuntimeConfig, Sharding
+from preflab.settings import CheckpointConfig
+from preflab.storage import checkpoints
 
 TOKENS = 64
 """Tokens of a row where no rollout says how long responses are."""
@@ -27,11 +37,21 @@ class Loading(Protocol):
 @dataclass(frozen=True)
 class Sized:
     """What a stage takes. memory: of each process; flops: of the whole stage, 0 if only the data
-    knows how long it is; tokens: that were assumed of a row."""
+    knows how long it is; tokens: that were assumed of a row; checkpoint: bytes of one on the disk;
+    steps: of the stage, 0 if only the data knows; saves: when checkpoints are written."""
 
     memory: Memory
     flops: float
     tokens: int
+    checkpoint: float
+    steps: int
+    saves: CheckpointConfig
+
+    def checkpoints(self, speed: float) -> int:
+        """How many are written before the last step, at so many operations a second."""
+        by_time = int(self.flops / speed / max(self.saves.every_seconds, 1e-9))
+        by_steps = (self.steps - 1) // self.saves.every_steps if self.saves.every_steps else 0
+        return min(max(by_time, by_steps), max(0, self.steps - 1))
 
     def words(self) -> str:
         """A phrase: the peak and its parts."""
@@ -44,6 +64,7 @@ class Sized:
             "a gathered block": parts.block,
             "activations": parts.activations,
             "keys and values": parts.cache,
+            "a checkpoint while it is written": parts.checkpoint,
         }
         named = ", ".join(f"{what} {size(held)}" for what, held in shares.items() if held >= 2**19)
         return f"{size(parts.total)} in each process ({named})"
@@ -73,8 +94,15 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     if load.sampled and at_a_time:
         load = replace(load, sampled=min(load.sampled, at_a_time))
     flops = operations(shape, load) * load.steps
-    divided = replace(division(run.settings.runtime), trained_share=shape.trained_share)
-    return Sized(memory(shape, load, divided), flops, load.tokens)
+    saves, share = run.settings.checkpoint, shape.trained_share
+    divided = replace(
+        division(run.settings.runtime),
+        trained_share=share,
+        piece=checkpoints.PIECE,
+        gathers=not saves.sharded,
+    )
+    stored = checkpoint_size(shape, load, share)
+    return Sized(memory(shape, load, divided), flops, load.tokens, stored, load.steps, saves)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:

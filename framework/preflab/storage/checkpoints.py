@@ -4,6 +4,7 @@ rows (`Part`); any number of processes can read them again."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     import torch
 
 KEEP = 2
-PIECE = 1 << 28
-"""Bytes of tensors in one file, about: what is in memory twice while it is written."""
+PIECE = 1 << 26
+"""Bytes of tensors in one file, about (a tensor is never divided): what is in memory some times
+over while it is written (`preflab.memory.COPIES`)."""
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _TENSOR, _SHAPE = "\x00tensor", "\x00shape"
 Rows = Callable[[int, int], "torch.Tensor"]
@@ -168,6 +170,7 @@ def _written(folder: Path, files: Iterable[tuple[str, bytes]]) -> dict[str, str]
     for name, data in files:
         write_bytes(folder / name, data)
         digests[name] = hashlib.sha256(data).hexdigest()
+        del data  # before the next is made
     return digests
 
 
@@ -248,12 +251,11 @@ def _parts_in(manifest: Mapping[str, Any]) -> list[str]:
 def _rows(files: Sequence[Path], path: str, first: int, end: int) -> torch.Tensor:
     """Rows of a tensor, wherever they are in the files of the processes, in their order."""
     import torch
-    from safetensors import safe_open
 
     found: list[torch.Tensor] = []
     start = 0
     for file in files:
-        with safe_open(file, framework="pt") as held:
+        with _opened(file) as held:
             if path in held.keys():  # noqa: SIM118 (it is no dict)
                 piece = held.get_slice(path)
                 count = piece.get_shape()[0]
@@ -262,6 +264,18 @@ def _rows(files: Sequence[Path], path: str, first: int, end: int) -> torch.Tenso
                     found.append(piece[low : max(low, high)])
                 start += count
     return torch.cat(found).clone()
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """A file of tensors, of which rows are read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as held:
+            yield held
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{file} cannot be read: {error}") from error
 
 
 def _bytes(file: Path) -> bytes:

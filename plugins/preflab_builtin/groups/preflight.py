@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
+from preflab.runtime import Sharding
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
 from preflab_builtin.groups.folder import located_at
@@ -13,7 +14,7 @@ from preflab_builtin.groups.heads import MEAN_VARIANCE, counted, refuse_names
 from preflab_builtin.reward_model.preflight import refuse_long
 
 SHARDED = (
-    "reward_model=kwise_groups and runtime.sharding=full with several processes do not work "
+    "reward_model=kwise_groups and runtime.sharding=full do not work "
     "together yet: reward_model.shrink needs the whole heads. Leave runtime.sharding out, or give "
     "reward_model.shrink=0, or choose reward_model=kwise, one reward model for everybody."
 )
@@ -29,7 +30,7 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for weights divided among processes; for rankings of the data that are of fewer
     than two groups, or have none of a group that has a weight. What the comparisons will be is not
     known yet."""
-    if context.runtime.is_sharded and config.shrink:
+    if context.runtime.config.sharding is Sharding.full and config.shrink:
         raise UserError(SHARDED)
     if context.has("rankings"):
         rankings = (r for r in context.rankings("train") if r.preferences)

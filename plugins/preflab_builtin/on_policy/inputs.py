@@ -79,12 +79,6 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
             "together yet: the engine needs whole weights from every process. Give rollout=native "
             "or rollout=transformers, or leave runtime.sharding out."
         )
-    if context.runtime.config.offload and context.runtime.config.sharding is Sharding.full:
-        raise UserError(
-            "runtime.offload=true and runtime.sharding=full do not work together: divided weights "
-            "lie where torch keeps them. Leave runtime.offload out: sharding already divides the "
-            "frozen networks among the processes."
-        )
     if config.sampler.cap is not None and not foreign:
         raise UserError(
             f"algorithm.sampler.cap={config.sampler.cap:g} weighs tokens for what an engine drew "

@@ -90,23 +90,37 @@ def drawing_from(policy: Policy, runtime: Runtime) -> Iterator[None]:
 def as_trained(policy: Policy) -> Iterator[None]:
     """The density that training computes log-probabilities of: without the folder's
     generation_config.json, from which generate takes whatever an explicit config leaves unset
-    (min_p, suppressed tokens), and with a head in float32 also under autocast, as `Policy.logits`
-    has it."""
+    (min_p, suppressed tokens), and with the logits that `Policy.logits` makes of the hidden states,
+    in float32 also under autocast. `UserError` for a module without an unembedding."""
     make: Any = GenerationConfig
     module: Any = policy.module
     head: Any = module.get_output_embeddings()
-    forward = head.forward
+    if head is None:
+        raise UserError(
+            f"{type(module).__name__} names no unembedding (get_output_embeddings), so that "
+            "transformers cannot sample from the logits that training uses. Use rollout=native."
+        )
+    reached: list[torch.Tensor] = []
 
-    def in_float32(hidden: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            logits: torch.Tensor = forward(hidden.float())
-        return logits
+    def keep(hidden: torch.Tensor) -> torch.Tensor:
+        reached[:] = [hidden]
+        return hidden
+
+    def own(_: Any, inputs: Any, output: Any) -> Any:
+        del head.forward  # the policy's logits may call the head
+        try:
+            output.logits = policy.logits(reached.pop())
+        finally:
+            head.forward = keep
+        return output
 
     before, module.generation_config = module.generation_config, make()
-    head.forward = in_float32
+    head.forward = keep
+    hook = module.register_forward_hook(own)
     try:
         yield
     finally:
+        hook.remove()
         module.generation_config = before
         del head.forward
 

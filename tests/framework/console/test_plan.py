@@ -130,3 +130,9 @@ def test_a_plan_says_what_it_may_take_and_by_which_run(
     text = _planned(capsys, *words)[1]
     assert "About 3 min 0 s, one stage after the other, and 400 MB at most. Without 2 sft," in text
     assert "- 2 pretrain: 1 min 30 s each, 400 MB, as pretrain-x took\n" in text
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match=r"Leave runtime\.gpus_per_job out"):
+        plan([*ALONE, "runtime.gpus_per_job=1"])

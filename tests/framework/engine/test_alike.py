@@ -27,7 +27,7 @@ class SecondOfTwo:
         return self.decided.pop(0)
 
     def gather(self, items: Sequence[Any]) -> list[Any]:
-        return [self.said, *items]
+        return [(self.said, "host"), *items]
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from preflab import PluginError, UserError
 from preflab.composing.compose import parse
 from preflab.console import commands
 from preflab.console.launch import launch
+from preflab.console.plan import plan
 from preflab.jobs import ahead
 from preflab.planning.reading import Job, check_jobs
 from preflab.storage.run_folder import read_ledger
@@ -135,3 +136,21 @@ def test_a_run_is_asked_once_and_a_multirun_once_more(tmp_path: Path) -> None:
     assert [row["exit_code"] for row in read_ledger(tmp_path / "all")] == [0, 0]
     assert preflab(tmp_path, *words, *more) == 0, "everything is there: nobody is asked"
     assert _calls(tmp_path) == 1 + 1 + 2
+
+
+WITH_SHARDING = {
+    "rollout=continuous": r"Give rollout=native or rollout=transformers, or leave runtime\.shard",
+    "reward_model=kwise_groups": r"or give reward_model\.shrink=0",
+}
+"""What does not work with divided weights, and its cure."""
+
+
+@pytest.mark.parametrize("word", WITH_SHARDING)
+def test_what_sharding_cannot_do_is_refused_by_the_plan(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is one process, and the run will be two."""
+    monkeypatch.chdir(tmp_path)
+    words = ["debug=fast", "runtime.processes=2", "runtime.sharding=full", word]
+    with pytest.raises(UserError, match=WITH_SHARDING[word]):
+        plan(words)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,8 +32,11 @@ SLURM = {
 
 
 @pytest.fixture(autouse=True)
-def _four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def _four_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a machine without the driver's tool, whose temporary files are in the test's folder."""
     monkeypatch.setenv(gpus.VISIBLE, "0,1,2,3")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def job(**runtime: Any) -> Any:
@@ -67,7 +72,7 @@ def test_what_is_visible_is_read_as_cuda_reads_it(
     ("launcher", "runtime", "cure"),
     [
         # 3 jobs at a time with 2 GPUs each are 6 of 4.
-        ({**JOBLIB, "n_jobs": 3}, {"gpus_per_job": 2}, r"Give hydra\.launcher\.n_jobs=2\."),
+        ({**JOBLIB, "n_jobs": 3}, {"gpus_per_job": 2}, r"take 6 .* hydra\.launcher\.n_jobs=2\."),
         (IN_TURN, {"gpus_per_job": 5}, r"Give runtime\.gpus_per_job=4, or make more visible\."),
         (None, {"gpus_per_job": 5}, r"Give runtime\.gpus_per_job=4"),
         (None, {"gpus_per_job": 1, "processes": 2}, r"gpus_per_job=2, or runtime\.processes=1"),
@@ -85,7 +90,7 @@ def test_jobs_that_cannot_have_their_gpus_are_refused_with_the_cure(
     launcher: Any, runtime: dict[str, Any], cure: str
 ) -> None:
     with pytest.raises(UserError, match=cure):
-        checked(launcher, job(**runtime))
+        checked(launcher, *[job(**runtime)] * (1 if launcher is None else 5))
 
 
 def test_without_a_gpu_none_is_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +109,9 @@ def test_what_fits_is_taken() -> None:
     checked({**JOBLIB, "n_jobs": 2}, job(gpus_per_job=2, processes=2))
     checked(IN_TURN, job(gpus_per_job=4), job())
     checked({**JOBLIB, "n_jobs": 99}, job())
+    # No more jobs run at a time than there are: two here.
+    checked({**JOBLIB, "n_jobs": 99}, *[job(gpus_per_job=2)] * 2)
+    checked({**JOBLIB, "n_jobs": -1}, job(gpus_per_job=4))
 
 
 def test_slurm_is_asked_for_them() -> None:
@@ -113,49 +121,85 @@ def test_slurm_is_asked_for_them() -> None:
         checked(SLURM, job(gpus_per_job=1), job(gpus_per_job=2))
 
 
-def test_a_single_run_takes_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, "3,2,1")
-    gpus.take_first(job())
-    assert os.environ[gpus.VISIBLE] == "3,2,1"
-    gpus.take_first(job(gpus_per_job=2))
-    assert os.environ[gpus.VISIBLE] == "3,2"
-
-
-def _holds(folder: Path, number: int, end: Connection) -> None:
+def _holds(number: int, end: Connection) -> None:
     """A job: says what it sees, and ends when it is told to."""
-    with gpus.own(job(gpus_per_job=number), folder):
+    with gpus.own(job(gpus_per_job=number)):
         end.send(os.environ[gpus.VISIBLE])
         end.recv()
 
 
-def _begin(folder: Path, number: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+def _begin(number: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
-    process = context.Process(target=_holds, args=(folder, number, there))
+    process = context.Process(target=_holds, args=(number, there))
     process.start()
     return process, here
 
 
-def test_no_two_jobs_have_one_gpu_and_each_gives_its_own_back(tmp_path: Path) -> None:
-    """Of 4 GPUs two jobs take 2 each, and a third one waits. One is killed: the third has what it
-    had."""
-    (first, one), (_, two) = (_begin(tmp_path, 2) for _ in range(2))
+def test_no_two_jobs_have_one_gpu_and_each_gives_its_own_back(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of 4 GPUs two jobs, each of a command of its own, take 2 each, and a third one waits and says
+    for whom. One is killed: the third has what it had."""
+    (first, one), (_, two) = (_begin(2) for _ in range(2))
     seen = [one.recv(), two.recv()]
     assert sorted(",".join(seen).split(",")) == ["0", "1", "2", "3"]
-    third, three = _begin(tmp_path, 2)
+    third, three = _begin(2)
     assert not three.poll(0.5)
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
     assert three.poll(20)
     assert three.recv() == seen[0]
+    said = capfd.readouterr().err
+    assert f"GPU {seen[0][0]} is taken by process {first.pid} in {Path.cwd()}" in said
+    assert "waits until 2 of 4 are free" in said
     for end in (two, three):
         end.send("end")
     third.join(20)
-    with gpus.own(job(gpus_per_job=4), tmp_path):
+    with gpus.own(job(gpus_per_job=4)):
         assert os.environ[gpus.VISIBLE] == "0,1,2,3"
 
 
-def test_a_job_that_asks_for_none_sees_all(tmp_path: Path) -> None:
-    with gpus.own(job(), tmp_path):
-        assert os.environ[gpus.VISIBLE] == "0,1,2,3"
+def test_a_single_run_takes_the_first_that_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpus.VISIBLE, "3,2,1")
+    other, end = _begin(1)
+    assert end.recv() == "3"
+    with gpus.own(job(gpus_per_job=2)):
+        assert os.environ[gpus.VISIBLE] == "2,1"
+    assert os.environ[gpus.VISIBLE] == "3,2,1"
+    end.send("end")
+    other.join(20)
+
+
+def test_a_gpu_is_the_same_by_its_number_and_by_its_uuid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The driver's tool tells which is which; a part of a GPU (MIG) it does not know."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!{sys.executable}\nprint('0, GPU-aa11')\nprint('1, GPU-bb22')\n")
+    tool.chmod(0o700)
+    assert gpus.identities(["1", "GPU-aa", "MIG-1/2"]) == ["GPU-bb22", "GPU-aa11", "MIG-1/2"]
+    monkeypatch.setenv(gpus.VISIBLE, "0,1")
+    other, end = _begin(1)
+    assert end.recv() == "0"
+    monkeypatch.setenv(gpus.VISIBLE, "GPU-aa,GPU-bb")
+    with gpus.own(job(gpus_per_job=1)):
+        assert os.environ[gpus.VISIBLE] == "GPU-bb"
+    end.send("end")
+    other.join(20)
+
+
+def test_the_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = os.getuid()
+    folder = Path(tempfile.gettempdir()) / f"preflab-gpus-{me + 1}"
+    folder.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    with pytest.raises(UserError, match=r"belongs to another user.*TMPDIR"):
+        gpus.own(job(gpus_per_job=1)).__enter__()
+
+
+def test_a_job_that_asks_for_none_sees_all_and_so_does_one_of_slurm(tmp_path: Path) -> None:
+    for asks, dealt in ((None, False), (2, True)):
+        with gpus.own(job(gpus_per_job=asks), dealt):
+            assert os.environ[gpus.VISIBLE] == "0,1,2,3"
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from preflab import StorageError
 from preflab.jobs import processes
 
 
@@ -17,8 +18,12 @@ def command(code: str) -> list[str]:
     return [sys.executable, "-c", f"import os, sys, time\nrank = os.environ['RANK']\n{code}"]
 
 
-def test_each_process_knows_its_rank_and_the_others(tmp_path: Path) -> None:
-    names = ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+def test_each_process_knows_its_rank_and_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all see the GPUs of their job."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    names = ("WORLD_SIZE", "LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT")
     code = f"open(rank, 'w').write(' '.join(os.environ[n] for n in {names}))"
     here = os.getcwd()
     os.chdir(tmp_path)
@@ -27,8 +32,8 @@ def test_each_process_knows_its_rank_and_the_others(tmp_path: Path) -> None:
     finally:
         os.chdir(here)
     first, second = ((tmp_path / rank).read_text().split() for rank in "01")
-    assert (first[:2], second[:2]) == (["2", "0"], ["2", "1"])
-    assert first[2:] == second[2:]
+    assert (first[:3], second[:3]) == (["2", "0", "2,3"], ["2", "1", "2,3"])
+    assert first[3:] == second[3:]
 
 
 def test_when_one_fails_the_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +41,24 @@ def test_when_one_fails_the_others_are_ended(monkeypatch: pytest.MonkeyPatch) ->
     started = time.monotonic()
     assert processes.start(2, command("time.sleep(60) if rank == '0' else sys.exit(5)")) == 5
     assert time.monotonic() - started < 30
+
+
+def test_the_code_that_says_what_to_do_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process 0 ends with 1 because process 1 is about to end with 4."""
+    monkeypatch.setattr(processes, "GRACE", 5.0)
+    assert processes.start(2, command("time.sleep(int(rank)); sys.exit((1, 4)[int(rank)])")) == 4
+
+
+def test_the_log_has_what_a_person_can_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, lost, reason = tmp_path / "error.txt", RuntimeError("peer"), StorageError("full")
+    for rank, error, expected in (("1", lost, None), ("0", lost, log), ("1", reason, log)):
+        monkeypatch.setenv("RANK", rank)
+        assert processes._log(error, log) == expected
+    log.write_text("process 1: full")
+    monkeypatch.setenv("RANK", "0")
+    assert processes._log(lost, log) is None
 
 
 def test_a_killed_process_is_128_and_its_signal(monkeypatch: pytest.MonkeyPatch) -> None:

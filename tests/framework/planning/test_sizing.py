@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from preflab.composing.compose import parse
 from preflab.memory import Division, Load, ModelShape, memory
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
-from preflab.planning.sizing import division, size, sized
+from preflab.planning.sizing import Sized, division, size, sized
 from preflab.runtime import Device, RuntimeConfig
+from preflab.settings import CheckpointConfig
+from preflab.storage import checkpoints
 
 
 def run_of(*words: str) -> Run:
@@ -39,9 +42,25 @@ def test_a_stage_is_what_its_config_says() -> None:
         sampled=min(config.batch, 128),
     )
     shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
-    assert found.memory == memory(shape, load, Division())
+    assert found.memory == memory(shape, load, Division(piece=checkpoints.PIECE))
+    assert found.checkpoint == 2 * 3 * 4 * shape.weights
     assert found.tokens == 32
     assert "frozen weights" in found.words()
+
+
+@pytest.mark.parametrize(
+    ("saves", "number"),
+    [
+        ({}, 5),  # 1e13 operations at 1e11 a second are 100 s, five times 20
+        ({"every_seconds": 1e9}, 0),
+        ({"every_seconds": 1e9, "every_steps": 4}, 2),  # after 4 and 8 of 10 steps
+        ({"every_seconds": 0.0}, 9),  # after the last step there is the result
+    ],
+)
+def test_checkpoints_are_counted(saves: dict[str, Any], number: int) -> None:
+    sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Division())
+    found = Sized(sizes, 1e13, 64, 1e6, 10, CheckpointConfig(**saves))
+    assert found.checkpoints(1e11) == number
 
 
 def test_the_prompt_of_a_ranking_is_read_once() -> None:

@@ -15,7 +15,7 @@ from preflab.errors import UserError
 from preflab.interfaces import HasNetwork, HasNetworks, OfMembers, RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Prompt, Ranking, Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, RuntimeConfig, Sharding
 from preflab_builtin.causal_lm.models import CausalHeadsModel
 from preflab_builtin.groups import preflight
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
@@ -291,11 +291,10 @@ def test_worst_says_what_one_response_gets(tmp_path: Path) -> None:
     assert not list(kwise_groups(config_of(), context))
 
 
-def test_divided_weights_are_refused_where_heads_are_drawn_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Path) -> None:
+    """Also by `preflab plan`, which is one process whatever the run will have."""
     context = FakeContext(tmp_path, DIVIDED)
-    monkeypatch.setattr(Runtime, "is_sharded", True)
+    context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
     assert not list(kwise_groups(config_of(), context))

@@ -12,7 +12,6 @@ from preflab import UserError
 from preflab.options import problems
 from preflab.records import Prompt
 from preflab.rewards import FunctionReward
-from preflab.runtime import Runtime, RuntimeConfig, Sharding
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.inputs import inspect, preflight
 from preflab_builtin.on_policy.procedure import OnPolicy
@@ -89,13 +88,6 @@ def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, [Prompt("p", "one", split="train")])
     with pytest.raises(UserError, match=r"kl\.reference=.*has another tokenizer than the policy"):
         list(preflight(against(tmp_path, str(folder)), context))
-
-
-def test_offload_of_divided_weights_is_refused(tmp_path: Path) -> None:
-    context = FakeContext(tmp_path, [Prompt("p", "one", split="train")])
-    context.runtime = Runtime(RuntimeConfig(offload=True, sharding=Sharding.full))
-    with pytest.raises(UserError, match=r"Leave runtime\.offload out"):
-        list(preflight(PPOConfig(), context))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

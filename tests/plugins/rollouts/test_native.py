@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,36 @@ def test_transformers_engine_uses_float32_logits_in_autocast() -> None:
     assert exact.dtype is torch.float32
     assert torch.equal(exact, expected)
     assert rough.dtype is torch.bfloat16  # outside nothing has changed
+
+
+class Backwards(CausalPolicy):
+    """A stranger's policy whose logits are not those of its head."""
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return -super().logits(hidden)
+
+
+def test_transformers_engine_takes_the_logits_of_the_policy() -> None:
+    """The likeliest token of the negated logits is the unlikeliest of the head's."""
+    model, greedy = policy(), Sampling(max_tokens=6, temperature=0.0)
+    stranger = copy.copy(model)
+    stranger.__class__ = Backwards
+    draws = TransformersEngine(TransformersConfig(), cpu_runtime())
+    rollout = draws.generate(stranger, PROMPTS, greedy, (1,))
+    assert not same(rollout, draws.generate(model, PROMPTS, greedy, (1,)))
+    for (asked, answered), prompt in zip(rollout.tokens(), PROMPTS, strict=True):
+        ids = torch.tensor([[*asked, *answered]])
+        logits = stranger.logits(stranger.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
+        first = len(asked) - 1
+        assert logits[0, first:-1].argmax(-1).tolist() == answered, prompt
+
+
+def test_transformers_engine_needs_an_unembedding(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = policy()
+    monkeypatch.setattr(type(model.module), "get_output_embeddings", lambda self: None)
+    draws = TransformersEngine(TransformersConfig(), cpu_runtime())
+    with pytest.raises(UserError, match=r"names no unembedding.*Use rollout=native"):
+        draws.generate(model, PROMPTS, Sampling(max_tokens=2), (1,))
 
 
 def test_component_builds_with_its_setting(tmp_path: Path) -> None:
