@@ -29,6 +29,7 @@ class Inspection:
     by which learning rates are judged. shape: the policy's sizes, as far as they are known before
     data is read (`plan` reckons memory from them). gold: the data knows the true utility; the
     names of its parts, the sum included, if they are known. families: of its documents, if known.
+    flags: what people of the data's world may tick about a response.
     rejected:
     ``file:line: field: reason`` of every row that was left out, by record type; each run folder
     holds them.
@@ -53,6 +54,7 @@ class Inspection:
     shape: ModelShape | None = None
     gold: bool | Sequence[str] = False
     families: Sequence[str] = ()
+    flags: Sequence[str] = ()
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
     waiting: str = ""
@@ -69,14 +71,15 @@ NEEDS = (
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
 split ("prompts:test"; "rankings:test,validation": of one of the two), the pool of K responses to
 each prompt (`preflab.pool`), a reward model, one that is `preflab.interfaces.OfMembers`
-("reward_model:members": its config says so by a method ``of_members()``), a policy of which scalar
-models can be made (reward models and value networks that are trained), a policy with pretrained
-weights (its own or from the pretraining stage), people who rank ("labeler:any": who can be asked
-about responses that nobody has shown them), rankings with a rating of each response ("ratings"), a
-world whose true utility is known, the policy in a role ("policy:ROLE" or "policy:ROLE/CHECKPOINT",
-which is refused before any work if no stage makes that role, or keeps no such checkpoint), the same
-without falling back to the policy of an earlier stage where this run leaves out the stage that
-makes it ("own_policy:ROLE")."""
+("reward_model:members": its config says so by a method ``of_members()``), one that says of each
+response how much people differ about it ("reward_model:variance": ``of_variance()``), a policy of
+which scalar models can be made (reward models and value networks that are trained), a policy with
+pretrained weights (its own or from the pretraining stage), people who rank ("labeler:any": who can
+be asked about responses that nobody has shown them), rankings with a rating of each response
+("ratings"), a world whose true utility is known, the policy in a role ("policy:ROLE" or
+"policy:ROLE/CHECKPOINT", which is refused before any work if no stage makes that role, or keeps no
+such checkpoint), the same without falling back to the policy of an earlier stage where this run
+leaves out the stage that makes it ("own_policy:ROLE")."""
 
 
 @dataclass(frozen=True)

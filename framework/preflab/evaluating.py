@@ -27,12 +27,18 @@ class Responder(Protocol):
 @dataclass(frozen=True)
 class Subject:
     """What an evaluator judges: one response per prompt of the subject and of the baseline, paired
-    by row."""
+    by row.
+
+    An evaluator that samples anew asks ``responder``, which answers as the arm does, and puts the
+    evaluation's prefix in front of each prompt for its policy. prefix: that text, for evaluators
+    that ask another policy.
+    """
 
     responder: Responder
     rollout: Rollout
     baseline: Rollout | None
     reference: Policy | None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,8 @@ class Evaluator(Protocol):
 
     A method ``measured()`` of its config returns the names of its measures, so that a claim or a
     search is refused before any work if it names another one. ``*`` in a name stands for what only
-    the data says, ``{gold}`` and ``{family}`` for each part of the true utility and each family of
-    documents (`preflab.components.Inspection`).
+    the data says, ``{gold}``, ``{family}`` and ``{flag}`` for each part of the true utility, each
+    family of documents and each flag (`preflab.components.Inspection`).
     """
 
     def evaluate(self, subject: Subject) -> Evaluation:

@@ -7,8 +7,8 @@ tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
 `TrainsOn`, `HasNetwork`, `HasNetworks`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `Steers`,
-`AtTemperature`, `AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`,
-`Refreshes`, `HasHeads`, `LoadsHeads`.
+`AtTemperature`, `AnyTemperature`, `AnyPrefix`, `AnyLength`, `AnswersGroups`, `ReadsForms`,
+`SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`, `Refreshes`, `HasHeads`, `LoadsHeads`.
 A component has it if it has the members; it need not inherit anything. The contract suites of
 `preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
 noticed: begin the names of your own methods with an underscore."""
@@ -37,11 +37,15 @@ from preflab.models import PolicySource as PolicySource
 from preflab.models import ScalarModel as ScalarModel
 from preflab.models import Tokenizer as Tokenizer
 from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
+from preflab.sampling import AnswersGroups as AnswersGroups
+from preflab.sampling import AnyLength as AnyLength
+from preflab.sampling import AnyPrefix as AnyPrefix
 from preflab.sampling import AnyTemperature as AnyTemperature
 from preflab.sampling import AskedRow as AskedRow
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
 from preflab.sampling import Foreign as Foreign
+from preflab.sampling import ReadsForms as ReadsForms
 from preflab.sampling import Refreshes as Refreshes
 from preflab.sampling import RolloutEngine as RolloutEngine
 from preflab.sampling import RowStream as RowStream
@@ -326,6 +330,16 @@ class Context(Protocol):
     def max_positions(self) -> int | None:
         """Tokens that a row of the policy may have at most, prompt and response together; None: no
         limit."""
+
+    def in_front(self, role: str = "") -> Sequence[str]:
+        """Texts of which one stands in front of each prompt when this stage asks its policy or,
+        with a role, when that role answers; ("",) for none. It is for looking at lengths before the
+        work: a config says so by a method ``in_front(context)``, as far as it is known then."""
+
+    def members(self) -> Sequence[str]:
+        """Names of the members of the run's reward model (`OfMembers`) as far as they are known
+        before it is made; () if they are not. A config says so by a method
+        ``member_names(context)``."""
 
     def policy(self, role: str) -> Policy:
         """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from preflab.errors import EXAMPLES, UserError
+from preflab.prompts import with_prefix
 from preflab.records import SPLITS, Demonstration, Prompt, Ranking, RecordType, Tokenizer
 
 if TYPE_CHECKING:
@@ -37,12 +38,23 @@ def every_prompt(context: Context) -> Iterator[Prompt]:
             yield from context.records("prompts", split)
 
 
-def check_prompts(context: Context, prompts: Iterable[Prompt]) -> None:
+def check_prompts(
+    context: Context, prompts: Iterable[Prompt], in_front: Sequence[str] | None = None
+) -> None:
     """`UserError` if a prompt leaves no room in the policy for the longest response of the run's
-    rollout engine, or is a conversation that the model's chat template refuses."""
+    rollout engine, or is a conversation that the model's chat template refuses. in_front: texts of
+    which one stands in front of each; None: those that the stage puts there."""
     limit, max_tokens = context.max_positions, context.rollout().sampling.max_tokens
     room = math.inf if limit is None else limit - max_tokens
-    refuse_prompts(prompt_sizes(context.tokenizer, prompts, room), limit, max_tokens)
+    front = longest(context.tokenizer, context.in_front() if in_front is None else in_front)
+    asked = (with_prefix(prompt, front) for prompt in prompts) if front else prompts
+    sizes = prompt_sizes(context.tokenizer, asked, room)
+    refuse_prompts(sizes, limit, max_tokens, in_front=front)
+
+
+def longest(tokenizer: Tokenizer, texts: Sequence[str]) -> str:
+    """The one with the most tokens; "" if there is none."""
+    return max(texts, key=lambda text: len(tokenizer.encode(text)), default="")
 
 
 def check_rows(
@@ -60,10 +72,15 @@ def check_rows(
 
 
 def refuse_prompts(
-    rows: Iterable[Sized], limit: int | None, max_tokens: int, model: str = POLICY
+    rows: Iterable[Sized],
+    limit: int | None,
+    max_tokens: int,
+    model: str = POLICY,
+    in_front: str = "",
 ) -> None:
     """`UserError` for prompts with more tokens than ``limit`` positions (None: any number) less
-    the longest response. model: whose positions they are."""
+    the longest response. model: whose positions they are; in_front: a text with which the prompts
+    begin, for the message."""
     room = math.inf if limit is None else limit - max_tokens
     long = _long(rows, room)
     if limit is None or not long.number:
@@ -76,6 +93,8 @@ def refuse_prompts(
     cures = [leave_out("max_tokens", limit - max_tokens)]
     if long.most < limit:
         cures.append(f"lower rollout.max_tokens to {limit - long.most}")
+    if in_front:
+        cures.append(f"shorten the text in front of them, {in_front!r:.60}")
     why = f"the {limit} positions of {model} less rollout.max_tokens={max_tokens}"
     raise UserError(long.told("prompts", limit - max_tokens, why, cures))
 

@@ -155,3 +155,50 @@ class AnyTemperature(Protocol):
 
     def at_temperature(self, temperature: float) -> Responder:
         """The same at this sampling temperature (0 is greedy), as an `AtTemperature` too."""
+
+
+@runtime_checkable
+class AnyPrefix(Protocol):
+    """A `Responder` of an algorithm whose policy can read a text in front of each prompt, which
+    nobody else reads: not who chooses among its responses, nor a guard."""
+
+    def with_prefix(self, prefix: str) -> Responder:
+        """The same with the text between what its policy reads already and the prompt. Its
+        responses come back after the prompts as they were given."""
+
+
+@runtime_checkable
+class AnyLength(Protocol):
+    """A `Responder` of an algorithm that can answer up to another length than the run's."""
+
+    def up_to(self, max_tokens: int) -> Responder:
+        """The same with this cap in tokens, end token included."""
+
+
+@runtime_checkable
+class AnswersGroups(Responder, Protocol):
+    """A `Responder` that answers a prompt for a group of people."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Names of the groups."""
+
+    def groups_for(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Sequence[str]:
+        """The group for which ``respond`` answers each prompt with this seed."""
+
+    def respond_for(
+        self, groups: Sequence[str], prompts: Sequence[Prompt], seed: Sequence[int | str]
+    ) -> Rollout:
+        """One response per prompt, each for the group of its row."""
+
+    def as_typed(self) -> Responder:
+        """The same for prompts that people type: one that begins with the text that names a group
+        is answered for that group. Otherwise a prompt is a text, however it begins."""
+
+
+@runtime_checkable
+class ReadsForms(Protocol):
+    """A `Responder` whose models read a prompt in other forms than as it is."""
+
+    def forms(self, prompt: Prompt) -> Sequence[Prompt]:
+        """Each form in which one of them may read it."""

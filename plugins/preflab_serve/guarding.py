@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 
 from preflab.records import Prompt
 from preflab_builtin.guard.chain import Chain
+from preflab_builtin.guard.config import PIECE
 from preflab_builtin.guard.verdicts import Guard, Verdict, failed, strictest
 from preflab_people.server.answers import Refused
 
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
 """That a guard may take for one request, its turn in the queue included."""
-PIECE = 32
-"""Texts that a guard is given at a time: it ends after each piece if nobody waits any more."""
 MOST_WAITING = 256
 """Requests that wait for a guard."""
 TAIL = 200

@@ -6,11 +6,12 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
-from preflab.interfaces import AnyTemperature, StreamsRows
+from preflab.interfaces import AnyTemperature, ReadsForms, StreamsRows
 from preflab.records import Prompt
 from preflab_people.server.answers import Refused
 from preflab_serve.growing import Growing
@@ -43,7 +44,7 @@ def prepare(answering: Answering, resamples: int) -> None:
         sentence = f"The model '{arm.name}' cannot be loaded; the server's log says why."
         raise Refused(503, "model_unavailable", sentence) from None
     answering.rows = rows = read(arm, asked)
-    lengths = [len(row.prompt_ids) + row.most for row in rows]
+    lengths = [max(len(r.prompt_ids), _read(arm, r.prompt, "")) + r.most for r in rows]
     sampled = 0 if asked.max_tokens == 0 else sum(lengths) * draws * (1 + resamples)
     answering.needed = sampled + (0 if asked.logprobs is None else sum(lengths))
 
@@ -60,7 +61,7 @@ def read(arm: Arm, asked: Asked) -> list[Growing]:
             _check_short(arm, prompt, where)
             _check_readable(arm, prompt, where)
             ids = _encoded(arm, prompt, where)
-            most = _most(arm, asked, len(ids), where)
+            most = _most(arm, asked, max(len(ids), _read(arm, prompt, where)), where)
         else:
             if unknown := [token for token in given if token >= tokenizer.size]:
                 raise wrong(
@@ -74,6 +75,13 @@ def read(arm: Arm, asked: Asked) -> list[Growing]:
             for k in range(asked.n)
         ]
     return rows
+
+
+def _read(arm: Arm, prompt: Prompt, where: str) -> int:
+    """Tokens of the longest form in which the algorithm of an arm has it read."""
+    responder = arm.responder if arm.own_way else None
+    forms: Sequence[Prompt] = responder.forms(prompt) if isinstance(responder, ReadsForms) else ()
+    return max((len(_encoded(arm, form, where)) for form in forms), default=0)
 
 
 def _encoded(arm: Arm, prompt: Prompt, where: str) -> tuple[int, ...]:

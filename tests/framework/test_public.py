@@ -93,6 +93,10 @@ INTERFACES_1 = {
     "Steers": "steered_by",
     "AtTemperature": "temperature",
     "AnyTemperature": "at_temperature(temperature)",
+    "AnyPrefix": "with_prefix(prefix)",
+    "AnyLength": "up_to(max_tokens)",
+    "AnswersGroups": "groups groups_for(prompts,seed) respond_for(groups,prompts,seed) as_typed()",
+    "ReadsForms": "forms(prompt)",
     "DataSource": "records(record_type)",
     "LeavesOut": "left_out(record_type)",
     "World": "vocabulary gold",
@@ -109,13 +113,14 @@ INTERFACES_1 = {
     "SeesBatch": "see(rollout,temperature)",
     "OfMembers": "members(rollout) together(members)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
-    "Subject": "responder rollout baseline reference",
+    "Subject": "responder rollout baseline reference prefix",
     "Measure": "value low high n least most",
     "Opinion": "prompt person value unit",
     "Evaluation": "measures values cases against notes opinions",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
-    "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
+    "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions in_front(role) "
+    "members() "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
     "load_policy(folder) load_scalar(folder) load_heads(folder) rollout() labeler() "
     "component(kind,config) key_of(config) within(name,seed) procedure(kind,config) "

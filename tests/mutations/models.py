@@ -58,7 +58,7 @@ MUTANTS = (
     Mutant("heads learn as the trunk does", f"{PLUGINS}/reward_model/training.py", "lr=self.heads.rate * config.lr", "lr=config.lr", f"{TESTS}/groups/test_heads.py"),
     Mutant("one group's reward for all", CONDITIONED, "own = [names.index(group_of(prompt)) for prompt in rollout.prompts]", "own = [0 for prompt in rollout.prompts]", f"{TESTS}/groups/test_conditioned.py"),
     Mutant("the reward reads the prefix", CONDITIONED, "prompts = [plain(prompt) for prompt in rollout.prompts]", "prompts = list(rollout.prompts)", f"{TESTS}/groups/test_conditioned.py"),
-    Mutant("a typed prefix is not heard", CONDITIONED, "groups = [own or other for", "groups = [other for", f"{TESTS}/groups/test_conditioned.py"),
+    Mutant("a typed prefix is not heard", CONDITIONED, "[self._named(p) or other for p, other in", "[other for p, other in", f"{TESTS}/groups/test_conditioned.py"),
     Mutant("variance plays no part", VARIANCE, "(mean[better] - mean[worse]) / spread", "mean[better] - mean[worse]", f"{TESTS}/groups/test_mean_variance.py"),
     Mutant("deviations are added, not variances", VARIANCE, "torch.logaddexp(log_variance[better], log_variance[worse]).mul(0.5).exp()", "(log_variance[better].mul(0.5).exp() + log_variance[worse].mul(0.5).exp())", f"{TESTS}/groups/test_mean_variance.py"),
     Mutant("the upper quantile", VARIANCE, "mean + NormalDist()", "mean - NormalDist()", f"{TESTS}/groups/test_mean_variance.py"),

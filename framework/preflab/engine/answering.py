@@ -78,7 +78,7 @@ class AnsweringRun:
         with self.opened.at_home():
             algorithm = self._environment.run.choices["algorithm"]
             whole = role == "result" and algorithm.component.build is not None
-            answers = self._context.responder("result") if whole else None
+            answers = self.opened.responder("result") if whole else None
             policy = None if whole else self.opened.policy(role)
             if policy is not None:
                 policy.module.requires_grad_(False)

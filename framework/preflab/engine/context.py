@@ -43,6 +43,7 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
+from preflab.responders import Adjusted, PolicyAtTemperature
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -61,12 +62,23 @@ class PolicyResponder:
         sampling = replace(self.engine.sampling, samples=1)
         return self.engine.generate(self.policy, prompts, sampling, seed)
 
+    def at_temperature(self, temperature: float) -> PolicyAtTemperature:
+        return PolicyAtTemperature(self.policy, self.engine, temperature)
+
+    def with_prefix(self, prefix: str) -> PolicyResponder:
+        return replace(self, engine=Adjusted(self.engine, prefix=prefix))
+
+    def up_to(self, max_tokens: int) -> PolicyResponder:
+        return replace(self, engine=Adjusted(self.engine, max_tokens=max_tokens))
+
 
 class Environment:
     """Everything of one run that stages share; built lazily, once per process."""
 
-    def __init__(self, run: Run, observe: Callable[..., None]) -> None:
-        self.run, self.observe = run, observe
+    def __init__(self, run: Run, observe: Callable[..., None], looks: bool = False) -> None:
+        """looks: nothing is made of it, so that filters that work for a verdict (``works()`` of
+        their config) are left out."""
+        self.run, self.observe, self.looks = run, observe, looks
         self.artifacts: dict[str, Path] = {}
         """Folders of the finished stages, by name."""
 
@@ -104,6 +116,8 @@ class Environment:
             {c.key.partition(".")[2]: self.build(c, StageContext(self, c.key)) for c in those}
             for those in (self.run.filters, self.run.transforms)
         )
+        for choice in self.left_out:
+            del filters[choice.key.partition(".")[2]]
         needed = {
             need: choice.key
             for stage in self.run.stages
@@ -111,6 +125,17 @@ class Environment:
             for need in choice.component.needs(choice.config)
         }
         return Records(by_type, filters, needed, transforms)
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """Names of the members of the reward model, as far as its config knows them."""
+        said = getattr(self.run.choices["reward_model"].config, "member_names", None)
+        return tuple(said(StageContext(self, "reward_model", ahead=True))) if said else ()
+
+    @property
+    def left_out(self) -> list[Choice]:
+        """The filters that are not applied, because they would work."""
+        return [c for c in self.run.filters if self.looks and getattr(c.config, "works", bool)()]
 
     @cached_property
     def policy_source(self) -> PolicySource:
@@ -215,6 +240,17 @@ class StageContext:
     @property
     def max_positions(self) -> int | None:
         return self._environment.policy_source.max_positions
+
+    def in_front(self, role: str = "") -> Sequence[str]:
+        run = self._environment.run
+        own = next((spec.group for spec in run.graph if spec.name == self.stage), "")
+        group = "algorithm" if role == "result" else "" if role else own
+        said = getattr(run.choices[group].config, "in_front", None) if group else None
+        context = StageContext(self._environment, group or self.stage, ahead=True)
+        return tuple(said(context)) if said else ("",)
+
+    def members(self) -> Sequence[str]:
+        return self._environment.members
 
     def policy(self, role: str) -> Policy:
         policy = self.saved_policy(role)

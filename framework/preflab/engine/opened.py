@@ -15,7 +15,7 @@ from preflab.composing.search_path import registry
 from preflab.composing.untrusted import refuse_resolvers
 from preflab.engine.context import Environment, PolicyResponder, StageContext
 from preflab.errors import UserError
-from preflab.interfaces import AnyTemperature, Policy, Responder, RewardModel
+from preflab.interfaces import AnswersGroups, AnyTemperature, Policy, Responder, RewardModel
 from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
@@ -89,13 +89,16 @@ class OpenedRun:
             return self.context.reward_model()
 
     def responder(self, role: str = "result") -> Responder:
-        """What answers in a role: a policy, or for "result" what the algorithm makes of it
+        """What answers people in a role: a policy, or for "result" what the algorithm makes of it
         (best-of-n). It is made once."""
         if role not in self._responders:
             algorithm = self.environment.run.choices["algorithm"]
             with self.at_home():
                 if role == "result" and algorithm.component.build is not None:
-                    self._responders[role] = self.context.responder(role)
+                    answers = self.context.responder(role)
+                    self._responders[role] = (
+                        answers.as_typed() if isinstance(answers, AnswersGroups) else answers
+                    )
                 else:
                     engine = self.context.rollout()
                     self._responders[role] = PolicyResponder(self.policy(role), engine)

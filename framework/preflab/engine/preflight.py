@@ -42,6 +42,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
+    notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
     ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run))
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
@@ -77,6 +78,12 @@ def _asked(
             yield choice, context
     for choice in run.preparation:
         yield choice, StageContext(environment, choice.key)
+
+
+_LEFT_OUT = (
+    "{0.key}={0.name} reads every record with a model, so that what it leaves out is known "
+    "once the run has begun. Here all records are looked at."
+)
 
 
 def _decided(run: Run) -> list[Notice]:

@@ -55,11 +55,13 @@ class Stages:
         observe: Callable[..., None],
         versions: Mapping[str, str],
         owner: str = "",
+        looks: bool = False,
     ) -> None:
-        """owner: what another job that waits for a stage is told of this one."""
+        """owner: what another job that waits for a stage is told of this one. looks: no stage is
+        made, what is known of them is asked for (`Environment`)."""
         self.run, self.observe, self.versions, self.owner = run, observe, versions, owner
         self.store = Store(run.store_root)
-        self.environment = Environment(run, observe)
+        self.environment = Environment(run, observe, looks)
         self._fresh: set[str] = set()
         self._notices: list[Notice] | None = None
         self.finished: list[FinishedStage] = []

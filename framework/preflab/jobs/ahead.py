@@ -29,7 +29,7 @@ def notices(jobs: Sequence[Job]) -> list[str]:
     refused: dict[frozenset[str], str] = {}
     refusals = Refusals(len(jobs))
     for job in jobs:
-        stages = Stages(job.run, lambda hook, **shown: None, {})
+        stages = Stages(job.run, lambda hook, **shown: None, {}, looks=True)
         keys = frozenset(key(stage) for stage in stages.pending())
         if keys <= asked:
             continue

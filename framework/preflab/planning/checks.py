@@ -146,6 +146,16 @@ def _lacks_members(run: Run, group: str) -> str:
     )
 
 
+def _lacks_variance(run: Run, group: str) -> str:
+    lack, reward = _lacks_reward_model(run, group), run.choices["reward_model"]
+    if lack or getattr(reward.config, "of_variance", bool)():
+        return lack
+    return (
+        "needs a reward model that says how much people differ about a response, and reward_model="
+        f"{reward.name} says what it is worth alone. Choose reward_model=kwise_mean_variance."
+    )
+
+
 def _lacks_samples(run: Run, group: str) -> str:
     if run.makes_stage("samples"):
         return ""
@@ -287,6 +297,7 @@ _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "samples": _lacks_samples,
     "reward_model": _lacks_reward_model,
     "reward_model:members": _lacks_members,
+    "reward_model:variance": _lacks_variance,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,
     "ratings": _lacks_ratings,

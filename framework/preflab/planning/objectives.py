@@ -62,8 +62,9 @@ def _names(run: Run, choice: Choice) -> list[str] | None:
         return None
     known.append(tuple(getattr(choice.config, "measured", tuple)()))
     gold, families = inspect(run.choices["data"]).gold, inspect(run.source("documents")).families
-    parts = () if isinstance(gold, bool) else gold
-    names = (_filled(name, gold=parts, family=families) for those in known for name in those)
+    known_of = {"gold": () if isinstance(gold, bool) else gold, "family": families}
+    known_of["flag"] = inspect(run.choices["data"]).flags
+    names = (_filled(name, **known_of) for those in known for name in those)
     return [name for those in names for name in those]
 
 

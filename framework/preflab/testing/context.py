@@ -180,6 +180,12 @@ class FakeContext:
     def max_positions(self) -> int | None:
         return self.source.max_positions
 
+    def in_front(self, role: str = "") -> Sequence[str]:
+        return ("",)
+
+    def members(self) -> Sequence[str]:
+        return ()
+
     def policy(self, role: str) -> Policy:
         import torch
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from preflab.errors import NumericError
 from preflab.interfaces import Context, Policy, RewardModel, RolloutEngine
 from preflab.records import Prompt, Rollout
+from preflab.responders import Adjusted
 from preflab_builtin.baselines.config import BestOfNConfig
 
 
@@ -30,6 +31,17 @@ class BestOfN:
     def at_temperature(self, temperature: float) -> BestOfN:
         """The best of n samples that are drawn at another temperature."""
         return BestOfN(self.n, self.policy, self.engine, self.reward_model, temperature)
+
+    def with_prefix(self, prefix: str) -> BestOfN:
+        """The same with a text in front of each prompt, which the reward model does not read."""
+        return self._by(Adjusted(self.engine, prefix=prefix))
+
+    def up_to(self, max_tokens: int) -> BestOfN:
+        """The best of n samples with another cap."""
+        return self._by(Adjusted(self.engine, max_tokens=max_tokens))
+
+    def _by(self, engine: RolloutEngine) -> BestOfN:
+        return BestOfN(self.n, self.policy, engine, self.reward_model, self.temperature)
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt."""

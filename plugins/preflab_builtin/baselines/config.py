@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Context
 
 
 @dataclass
@@ -38,6 +41,10 @@ class SteeredConfig:
     weight: float = option(
         30.0, "power of the class's probability at every token, not once a text (paper: 30)", ge=0
     )
+
+    def in_front(self, context: Context) -> Sequence[str]:
+        """What the class-conditional model reads before a prompt."""
+        return (self.wanted, self.unwanted)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The classes can be told apart."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,8 +16,10 @@ import torch
 from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Cache, Context, Policy, RolloutEngine
+from preflab.lengths import every_prompt, longest, prompt_sizes, refuse_prompts
 from preflab.prompts import with_prefix
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
+from preflab.responders import Adjusted, after
 from preflab.runtime import Runtime
 from preflab_builtin.baselines.config import SteeredConfig
 from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
@@ -117,6 +120,7 @@ class Steered:
     engine: RolloutEngine
     runtime: Runtime
     temperature: float
+    prefix: str = ""
 
     @property
     def policy(self) -> Policy:
@@ -132,16 +136,26 @@ class Steered:
         """The same at another temperature."""
         return replace(self, temperature=temperature)
 
+    def with_prefix(self, prefix: str) -> Steered:
+        """The same with a text in front of each prompt, behind the prefixes of the classes."""
+        return replace(self, prefix=f"{self.prefix}{prefix}")
+
+    def up_to(self, max_tokens: int) -> Steered:
+        """The same with another cap."""
+        return replace(self, engine=Adjusted(self.engine, max_tokens=max_tokens))
+
+    def forms(self, prompt: Prompt) -> Sequence[Prompt]:
+        """As the policy reads it, and as the class-conditional model does."""
+        asked = with_prefix(prompt, self.prefix)
+        return [with_prefix(asked, prefix) for prefix in ("", *self.prefixes)]
+
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt. Its tokens depend on the seed and its row alone."""
         cap = self.engine.sampling.max_tokens
+        models = (self.policy, self.steering.classes, self.steering.classes)
+        columns = list(zip(*map(self.forms, prompts), strict=True)) or [(), (), ()]
         forms = [
-            prompt_tokens(model, [with_prefix(prompt, prefix) for prompt in prompts], cap)
-            for model, prefix in zip(
-                (self.policy, self.steering.classes, self.steering.classes),
-                ("", *self.prefixes),
-                strict=True,
-            )
+            prompt_tokens(model, column, cap) for model, column in zip(models, columns, strict=True)
         ]
         responses: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(forms[0][i]))
@@ -156,7 +170,8 @@ class Steered:
                 )
                 for i, response in zip(group, decoded, strict=True):
                     responses[i] = response
-        return rollout_of(self.policy, prompts, forms[0], responses, device)
+        rollout = rollout_of(self.policy, columns[0], forms[0], responses, device)
+        return after(self.policy.tokenizer, prompts, rollout) if self.prefix else rollout
 
 
 def steered(config: SteeredConfig, context: Context) -> Steered:
@@ -189,6 +204,7 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
                 f"algorithm.path: {folder} has another tokenizer than the policy: the same token "
                 "ids mean different words. Name a model that was trained from this policy."
             )
+        _check_lengths(config, context, folder)
     elif missing := _never_seen(config, context):
         raise UserError(
             f"algorithm=steered: no text that this run trains on begins with {missing!r}, so that "
@@ -196,6 +212,19 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
             "model that was trained with both prefixes: algorithm.path=FOLDER."
         )
     yield from ()
+
+
+def _check_lengths(config: SteeredConfig, context: Context, folder: Path) -> None:
+    """`UserError` if the stored model has fewer positions than the policy, and than a prompt with
+    its prefix and response needs."""
+    limit, own = context.load_policy(folder).max_positions, context.max_positions
+    if limit is None or (own is not None and own <= limit) or not context.has("prompts"):
+        return
+    front = longest(context.tokenizer, (config.wanted, config.unwanted))
+    cap = context.rollout().sampling.max_tokens
+    asked = (with_prefix(prompt, front) for prompt in every_prompt(context))
+    sizes = prompt_sizes(context.tokenizer, asked, limit - cap)
+    refuse_prompts(sizes, limit, cap, f"algorithm.path={config.path}", in_front=front)
 
 
 def _never_seen(config: SteeredConfig, context: Context) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from preflab.errors import UserError
 from preflab.interfaces import (
-    AnyTemperature,
     BestOf,
     Context,
     Evaluation,
     Measure,
     Responder,
     RewardModel,
-    Sampling,
-    Steers,
     Subject,
     Tokenizer,
 )
 from preflab.records import Prompt, Rollout
+from preflab.responders import adjusted, reading
 from preflab_builtin.benchmarks.cases import by_group, questions
 from preflab_builtin.benchmarks.config import GenerationConfig, TextMetric
 from preflab_builtin.evaluation.forward import range_of, scores
@@ -35,6 +34,7 @@ class Generation:
     SCORER_any, the share of prompts with a response that reaches the threshold: the expected
     maximum toxicity and the toxicity probability of RealToxicityPrompts (Gehman et al. 2020).
 
+    The subject answers as the arm does: behind its guard, steered, the best of n.
     Scorers read the prompt without its prefix. Rows of one unit count as one in intervals."""
 
     def __init__(self, config: GenerationConfig, context: Context) -> None:
@@ -51,19 +51,19 @@ class Generation:
         for name, prefix in self.config.prefixes.items():
             for metric, measure in self._measures(prefix, subject).items():
                 measures[f"{label}/{name}/{metric}"] = measure
-        return Evaluation(measures, notes=[_BARE.format(label)] * _has_a_way(subject.responder))
+        chooses = isinstance(subject.responder, BestOf) and subject.responder.n > 1
+        nothing = chooses and self.config.temperature == 0
+        return Evaluation(measures, notes=[_GREEDY.format(label)] * nothing)
 
     def _measures(self, prefix: str, subject: Subject) -> Mapping[str, Measure]:
         """What is measured under one prefix, by metric and group."""
-        policy, config = subject.responder.policy, self.config
-        asked = [Prompt(case.place, prefix + case.prompt, split="test") for case in self.cases]
-        sampling = Sampling(
-            config.max_tokens, temperature=config.temperature, samples=config.samples
-        )
+        config, responder = self.config, self._responder(subject)
+        asked = [Prompt(case.place, case.prompt, split="test") for case in self.cases]
+        repeated = [prompt for prompt in asked for _ in range(config.samples)]
         seed = (self.context.seed, "evaluation", config.label or config.name)
-        rollout = self.context.rollout().generate(policy, asked, sampling, seed)
+        rollout = reading(responder, prefix).respond(repeated, seed)
         texts = [self._answer(text) for text in rollout.texts]
-        of_responses, of_prompts = self._columns(texts, policy.tokenizer)
+        of_responses, of_prompts = self._columns(repeated, texts, responder.policy.tokenizer)
         measures: dict[str, Measure] = {}
         for group, at in by_group(self.cases):
             units = [self.cases[i].unit for i in at]
@@ -75,6 +75,21 @@ class Generation:
                 measures[f"{metric}{group}"] = column.measure(at, units)
         return measures
 
+    def _responder(self, subject: Subject) -> Responder:
+        """What answers, with the settings of this evaluator. `UserError` for an algorithm that can
+        only answer in another way."""
+        engine, config = self.context.rollout(), self.config
+        found = adjusted(subject.responder, engine, config.temperature, config.max_tokens)
+        if found is None:
+            own = engine.sampling
+            raise UserError(
+                f"evaluators: {config.label or config.name} asks for temperature="
+                f"{config.temperature:g} and max_tokens={config.max_tokens}, but the algorithm of "
+                f"this run answers at {own.temperature:g} and up to {own.max_tokens} tokens only: "
+                "set both to these, or leave the evaluator out."
+            )
+        return found
+
     def _answer(self, text: str) -> str:
         """The part of a response that is judged; nothing, if it says that there is no answer."""
         answer, nothing = cut(text, self.config.stop), self.config.no_answer
@@ -83,7 +98,7 @@ class Generation:
         return answer
 
     def _columns(
-        self, texts: Sequence[str], tokenizer: Tokenizer
+        self, asked: Sequence[Prompt], texts: Sequence[str], tokenizer: Tokenizer
     ) -> tuple[dict[str, Scores], dict[str, Scores]]:
         """What is said of each response (right answers, scorers, length), and of each prompt."""
         config, count = self.config, self.config.samples
@@ -93,12 +108,7 @@ class Generation:
             for metric in config.metrics
         }
         of_prompts: dict[str, Scores] = {}
-        plain = [
-            Prompt(case.place, case.prompt, split="test")
-            for case in self.cases
-            for _ in range(count)
-        ]
-        judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
+        judged = Rollout.from_texts(tokenizer, asked, texts, device=self.context.runtime.device)
         for name, scorer in self.scorers.items():
             values, ends = scores(scorer, judged), range_of(scorer)
             highest = [max(values[i : i + count]) for i in range(0, len(values), count)]
@@ -113,15 +123,10 @@ class Generation:
         return {**columns, "tokens": RowScores(lengths, 0.0)}, of_prompts
 
 
-_BARE = (
-    "{0}: answered by the policy itself, without what the algorithm does to its answers (best of "
-    "n, steering, a guard, a group's prefix): these numbers are not those of the arm."
+_GREEDY = (
+    "{0}: with temperature=0 all of the n responses among which the algorithm chooses are equal, "
+    "so that these numbers are those of one."
 )
-
-
-def _has_a_way(responder: Responder) -> bool:
-    """Whether an algorithm answers in its own way, and not by sampling its policy."""
-    return isinstance(responder, BestOf | Steers | AnyTemperature)
 
 
 def _reached(values: Sequence[float], threshold: float) -> Scores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from preflab.interfaces import Context
-from preflab.lengths import POLICY, prompt_sizes, refuse
+from preflab.lengths import POLICY, longest, prompt_sizes, refuse
 from preflab.records import Prompt
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.classifier import Classifier
@@ -33,13 +33,14 @@ def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     if limit is None:
         return
     room = limit - config.max_tokens
+    front = longest(context.tokenizer, context.in_front())
     asked = [
-        Prompt(case.place, f"{prefix}{case.prompt}", place=case.place)
+        Prompt(case.place, f"{front}{prefix}{case.prompt}", place=case.place)
         for case in cases
         for prefix in config.prefixes.values()
     ]
-    longest = f"max_tokens={config.max_tokens} of the evaluator {config.name}"
-    why = f"the {limit} positions of {POLICY} less {longest}"
+    cap = f"max_tokens={config.max_tokens} of the evaluator {config.name}"
+    why = f"the {limit} positions of {POLICY} less {cap}"
     cures = ["lower max_tokens", "shorten the prefixes or the questions"]
     refuse("questions", prompt_sizes(context.tokenizer, asked, room), room, why, cures)
     yield from ()

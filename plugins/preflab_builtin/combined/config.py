@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab import option
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Context
 
 
 class Combine(StrEnum):
@@ -45,6 +48,10 @@ class CombinedConfig:
     def of_members(self) -> bool:
         """The reward says what each member's is."""
         return True
+
+    def member_names(self, context: Context) -> Sequence[str]:
+        """As they are named here."""
+        return list(self.members)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Weights and shapings are of members, and an ensemble has two."""

@@ -11,6 +11,7 @@ import numpy as np
 from preflab import intervals
 from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.responders import Adjusted
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
 from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.judges import gold_parts
@@ -44,7 +45,8 @@ class BestOfNCurve:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Sample one pool per prompt, then compute every n from it."""
         prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
-        engine, policy = self.context.rollout(), self.context.policy("initial")
+        engine = Adjusted(self.context.rollout(), subject.prefix)
+        policy = self.context.policy("initial")
         sampling = replace(engine.sampling, samples=pool)
         rollout = engine.generate(
             policy, prompts, sampling, (self.context.seed, "evaluation", "best of n")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab import option
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Context
 
 NO_BASELINE, FILE = "none", "file"
 """Baselines that are not a policy of the run: nothing to compare with, and responses in a file."""
@@ -267,7 +270,9 @@ class SuiteConfig:
     )
     split: HeldOut = option(HeldOut.test, "which held-out prompts")
     prefix: str = option(
-        "", "text before each prompt of the subject, such as examples; judges do not read it"
+        "",
+        "text before each prompt of the subject, such as examples, also of evaluators that sample "
+        "anew; judges and guards do not read it",
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
@@ -276,6 +281,10 @@ class SuiteConfig:
         prompts = (f"prompts:{self.split.value}",) if self.prompts else ()
         roles = [self.subject, *([] if self.baseline in (NO_BASELINE, FILE) else [self.baseline])]
         return (*prompts, *(f"policy:{role}" for role in roles))
+
+    def in_front(self, context: Context) -> Sequence[str]:
+        """The prefix, behind what the algorithm puts in front."""
+        return [f"{first}{self.prefix}" for first in context.in_front(self.subject)]
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Evaluators of responses need some, a comparison needs two sides, and no two evaluators

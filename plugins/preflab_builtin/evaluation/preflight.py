@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
-from preflab.prompts import with_prefix
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -24,10 +23,12 @@ from preflab_builtin.evaluation.suite import chosen_prompts
 
 def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
     """`UserError` if there are no prompts to answer, if one leaves no room for a response, or if a
-    stored response is missing or too long."""
+    stored response is missing or too long. A sentence, if the policy cannot read the prefix."""
     prompts = chosen_prompts(config, context)
-    asked = [with_prefix(prompt, config.prefix) for prompt in prompts] if config.prefix else prompts
-    check_prompts(context, asked)
+    read = context.tokenizer.decode(context.tokenizer.encode(config.prefix))
+    if read.split() != config.prefix.split():
+        yield f"evaluation.prefix is {config.prefix!r}, of which the policy reads {read!r}."
+    check_prompts(context, prompts, config.in_front(context))
     if config.baseline == FILE:
         stored = stored_responses(config.baseline_path, prompts)
         rows = [Demonstration(*row) for row in zip(prompts, stored, strict=True)]
@@ -46,7 +47,6 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
         if isinstance(evaluator, WinRateConfig) and evaluator.group is not None:
             text = prompts[0].text  # refused if there is no such group of people
             context.labeler().preference(prompts[0], text, text, evaluator.group)
-    yield from ()
 
 
 def families(config: FamiliesConfig, context: Context) -> Iterator[str]:

@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError
 from preflab.interfaces import (
     AnyTemperature,
-    BestOf,
     Context,
     Evaluation,
     Evaluator,
@@ -21,13 +20,12 @@ from preflab.interfaces import (
     Opinion,
     Policy,
     Responder,
-    RolloutEngine,
     State,
     Subject,
 )
-from preflab.prompts import with_prefix
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
+from preflab.responders import reading
 from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
 from preflab_builtin.evaluation.results import (
@@ -40,21 +38,6 @@ from preflab_builtin.evaluation.results import (
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
 
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
-
-
-@dataclass(frozen=True)
-class PolicyAtTemperature:
-    """A policy's responses at another temperature than that of the run's rollout engine:
-    `preflab.interfaces.Responder` and `preflab.interfaces.AtTemperature`."""
-
-    policy: Policy
-    engine: RolloutEngine
-    temperature: float
-
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        """One response per prompt."""
-        sampling = replace(self.engine.sampling, temperature=self.temperature, samples=1)
-        return self.engine.generate(self.policy, prompts, sampling, seed)
 
 
 def chosen_prompts(config: SuiteConfig, context: Context) -> list[Prompt]:
@@ -107,7 +90,9 @@ class EvaluationSuite:
         key = list(self.evaluators)[index - 1]
         if self._reference is None and self.prompts:
             self._reference = self.context.policy("initial")
-        subject = Subject(self._subject(), self.rollout, self.baseline, self._reference)
+        subject = Subject(
+            *(self._subject(), self.rollout, self.baseline, self._reference, self.config.prefix)
+        )
         result = self.evaluators[key].evaluate(subject)
         self._add(key, result)
         finite = {name: m.value for name, m in result.measures.items() if math.isfinite(m.value)}
@@ -193,7 +178,7 @@ class EvaluationSuite:
 
     def _subject(self) -> Responder:
         if self._responder is None:
-            self._responder = self._respond(self.config.subject)
+            self._responder = reading(self._respond(self.config.subject), self.config.prefix)
         return self._responder
 
     def _respond(self, role: str) -> Responder:
@@ -204,25 +189,18 @@ class EvaluationSuite:
             return responder
         if isinstance(responder, AnyTemperature):
             return responder.at_temperature(temperature)
-        if isinstance(responder, BestOf) and responder.n != 1:
-            raise UserError(
-                f"evaluation.temperature is {temperature}, but the {role} chooses among several "
-                f"responses at the rollout's {engine.sampling.temperature}. "
-                "Set evaluation.temperature=null."
-            )
-        return PolicyAtTemperature(responder.policy, engine, temperature)
+        raise UserError(
+            f"evaluation.temperature is {temperature}, but the {role} answers in a way of its own, "
+            f"at the rollout's {engine.sampling.temperature}. Set evaluation.temperature=null."
+        )
 
     def _sample(self) -> None:
         if not self.prompts:
             return
         # The same noise for all: equal policies give equal responses; differences are paired.
         seed = (self.context.seed, "evaluation", "responses")
-        prefix, baseline = self.config.prefix, self.config.baseline
-        if prefix:
-            asked = [with_prefix(prompt, prefix) for prompt in self.prompts]
-            self.rollout = self._without_prefix(self._subject().respond(asked, seed))
-        else:
-            self.rollout = self._subject().respond(self.prompts, seed)
+        baseline = self.config.baseline
+        self.rollout = self._subject().respond(self.prompts, seed)
         if baseline == self.config.subject:
             self.baseline = self.rollout
         elif baseline == FILE:
@@ -231,16 +209,6 @@ class EvaluationSuite:
         elif baseline != NO_BASELINE:
             self.baseline = self._respond(baseline).respond(self.prompts, seed)
         self.context.rollout_finished(0, self.rollout, {})
-
-    def _without_prefix(self, rollout: Rollout) -> Rollout:
-        """The same response tokens after the plain prompts: reward models, judges and KL read what
-        they read of the baseline."""
-        tokenizer = self.context.tokenizer
-        responses = [response for _, response in rollout.tokens()]
-        prompts = [tokenizer.encode_prompt(prompt) for prompt in self.prompts]
-        return Rollout.from_tokens(
-            tokenizer, self.prompts, prompts, responses, self.context.runtime.device
-        )
 
     def _rows(self) -> list[dict[str, Any]]:
         return [

@@ -51,6 +51,10 @@ class ScoreFilterConfig:
     threshold: float | None = option(None, THRESHOLD)
     share: float | None = option(None, SHARE, gt=0, lt=1)
 
+    def works(self) -> bool:
+        """A network scores, as all that are read from a folder."""
+        return hasattr(self.scorer, "path")
+
     def check(self) -> Iterator[tuple[str, str]]:
         """Something scores, and there is one limit."""
         yield from _scored(self.scorer, self.types)
@@ -80,6 +84,10 @@ class LikelihoodFilterConfig:
     batch: int = option(256, "documents read at a time", ge=1, affects_result=False)
     steps: int = option(400, "with an empty path: optimizer steps of the small model", ge=1, fast=2)
     seed: int = option(0, "of the small model; it does not follow the run's seed", ge=0)
+
+    def works(self) -> bool:
+        """A model is trained, or reads every document."""
+        return True
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a phrase, and one limit."""

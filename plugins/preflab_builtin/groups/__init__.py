@@ -74,7 +74,7 @@ def _evaluators() -> list[Component]:
             "hidden_context",
             c.HiddenContextConfig,
             build=f"{_ROOM}.mean_variance:HiddenContext",
-            needs=("reward_model", "rankings:test,validation"),
+            needs=("reward_model", "reward_model:variance", "rankings:test,validation"),
         ),
         Component(
             "evaluator",

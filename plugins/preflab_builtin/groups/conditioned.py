@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 
@@ -19,21 +19,20 @@ from preflab.interfaces import (
     OfMembers,
     Policy,
     Procedure,
-    Responder,
     RewardModel,
     ShowsBatch,
     State,
 )
 from preflab.lengths import check_prompts
 from preflab.offload import networks_of
+from preflab.prompts import with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
+from preflab.responders import PolicyAtTemperature, after
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.baselines.config import BestOfNConfig
-from preflab_builtin.evaluation.suite import PolicyAtTemperature
 from preflab_builtin.groups.config import ForGroupsConfig
 from preflab_builtin.groups.prefixes import (
-    after,
     asked,
     check_words,
     filled,
@@ -41,6 +40,7 @@ from preflab_builtin.groups.prefixes import (
     named,
     plain,
     prefixes,
+    without,
 )
 
 NO_MEMBERS = (
@@ -48,20 +48,6 @@ NO_MEMBERS = (
     "any reward_model.welfare but worst (no welfare is used), or a combined reward model with a "
     "member for each group."
 )
-
-
-@runtime_checkable
-class AnswersGroups(Responder, Protocol):
-    """A `Responder` that answers a prompt for a group of people."""
-
-    @property
-    def groups(self) -> Sequence[str]:
-        """Names of the groups."""
-
-    def respond_for(
-        self, group: str, prompts: Sequence[Prompt], seed: Sequence[int | str]
-    ) -> Rollout:
-        """One response per prompt, for one group."""
 
 
 class OwnReward:
@@ -133,6 +119,8 @@ class ForGroupsTraining:
 
     def __init__(self, config: ForGroupsConfig, context: Context) -> None:
         own, words = asking(config, context)
+        # Looked at ahead where the names of the groups were known then.
+        check_prompts(context, context.records("prompts", "train"), list(words.values()))
         self.procedure = own.procedure("algorithm", config.algorithm)
         self.groups = len(words)
 
@@ -173,13 +161,18 @@ class ForGroupsTraining:
 
 @dataclass(frozen=True)
 class ForGroups:
-    """`AnswersGroups`, `preflab.interfaces.AtTemperature`, `AnyTemperature` and `BestOf`. Without
-    the name of a group a prompt is answered for the group whose prefix it begins with; if there is
-    none, for one that is drawn by the seed, each as likely. The responses come back after the
-    prompts as they were given."""
+    """`preflab.interfaces.AnswersGroups`, `AtTemperature`, `AnyTemperature`, `AnyPrefix`,
+    `AnyLength`, `ReadsForms` and `BestOf`. Without the name of a group a prompt is answered for one
+    that is drawn by the seed, each as likely. The responses come back after the prompts as they
+    were given.
+
+    prefix: what the policy reads between the prefix of the group and the prompt. typed: a prompt
+    that begins with the prefix of a group, as a person types it, is answered for that group."""
 
     answers: PolicyAtTemperature | BestOfN
     words: Mapping[str, str]
+    prefix: str = ""
+    typed: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -203,31 +196,50 @@ class ForGroups:
 
     def at_temperature(self, temperature: float) -> ForGroups:
         """The same at another temperature."""
-        own = self.answers
-        if isinstance(own, BestOfN):
-            return replace(self, answers=own.at_temperature(temperature))
-        return replace(self, answers=replace(own, temperature=temperature))
+        return replace(self, answers=self.answers.at_temperature(temperature))
+
+    def with_prefix(self, prefix: str) -> ForGroups:
+        """The same with a text in front of each prompt, behind the prefix of the group, with which
+        all that the policy learned from began."""
+        return replace(self, prefix=f"{self.prefix}{prefix}")
+
+    def up_to(self, max_tokens: int) -> ForGroups:
+        """The same with another cap."""
+        return replace(self, answers=self.answers.up_to(max_tokens))
+
+    def as_typed(self) -> ForGroups:
+        """The same for prompts that people type."""
+        return replace(self, typed=True)
+
+    def forms(self, prompt: Prompt) -> Sequence[Prompt]:
+        """With the prefix of each group, or of the one that it names."""
+        own = self._named(prompt)
+        return [self._asked(prompt, group) for group in (self.groups if own is None else [own])]
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt."""
+        return self.respond_for(self.groups_for(prompts, seed), prompts, seed)
+
+    def groups_for(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Sequence[str]:
+        """The group that each prompt names, or that is drawn for it."""
         chance = random.Random(derive_seed(*seed, "groups"))
         drawn = [chance.choice(self.groups) for _ in prompts]
-        typed = [named(prompt, self.words) for prompt in prompts]
-        groups = [own or other for own, other in zip(typed, drawn, strict=True)]
-        return self._respond(groups, prompts, seed)
+        return [self._named(p) or other for p, other in zip(prompts, drawn, strict=True)]
 
     def respond_for(
-        self, group: str, prompts: Sequence[Prompt], seed: Sequence[int | str]
-    ) -> Rollout:
-        """One response per prompt, for one group."""
-        return self._respond([group] * len(prompts), prompts, seed)
-
-    def _respond(
         self, groups: Sequence[str], prompts: Sequence[Prompt], seed: Sequence[int | str]
     ) -> Rollout:
-        rows = zip(prompts, groups, strict=True)
-        rollout = self.answers.respond([asked(p, g, self.words[g]) for p, g in rows], seed)
-        return after(self.policy.tokenizer, prompts, rollout)
+        """One response per prompt, each for the group of its row."""
+        rows = [self._asked(*row) for row in zip(prompts, groups, strict=True)]
+        return after(self.policy.tokenizer, prompts, self.answers.respond(rows, seed))
+
+    def _named(self, prompt: Prompt) -> str | None:
+        return named(prompt, self.words) if self.typed else None
+
+    def _asked(self, prompt: Prompt, group: str) -> Prompt:
+        own = self._named(prompt)
+        bare = prompt if own is None else without(prompt, self.words[own])
+        return asked(with_prefix(bare, self.prefix), group, self.words[group])
 
 
 def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
@@ -244,9 +256,9 @@ def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
 def preflight(config: ForGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for a prefix that the model cannot read, as far as it is known without the names
     of the groups, and for prompts that are too long with it."""
-    if not config.prefix or "{group" in config.prefix:
-        return  # names of groups are known when the reward model is
-    first = filled(config.prefix, "", 1)
-    check_words(context.tokenizer, {"": first}, f"{context.key_of(config)}.prefix")
-    check_prompts(context, [asked(p, "", first) for p in context.records("prompts", "train")])
+    words, key = config.words(context), f"{context.key_of(config)}.prefix"
+    if not words and config.prefix and "{group" not in config.prefix:
+        words = {"": filled(config.prefix, "", 1)}
+    check_words(context.tokenizer, words, key)
+    check_prompts(context, context.records("prompts", "train"), config.in_front(context))
     yield from ()

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab import option
 from preflab.memory import Load
 from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.groups.prefixes import filled, prefixes
 from preflab_builtin.on_policy.config import OnPolicyConfig
-from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.config import (
+    KwiseConfig,
+    PretrainedRewardConfig,
+    RankingLoss,
+    no_path,
+    of_pairs,
+)
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Context
 
 
 class Welfare(StrEnum):
@@ -87,6 +97,17 @@ class KwiseGroupsConfig(AsKwise):
         """Whether the reward says what each group's is."""
         return self.welfare is not Welfare.worst
 
+    def member_names(self, context: Context) -> Sequence[str]:
+        """The groups of the rankings that the data gives, or of the simulated people who label."""
+        from preflab_builtin.groups.heads import counted
+        from preflab_builtin.microworld.labelers import SimulatedLabelers
+
+        if context.has("rankings"):
+            return list(counted(context.rankings("train")))
+        labeler = context.labeler()
+        people = labeler.people if isinstance(labeler, SimulatedLabelers) else ()
+        return sorted({person.group for person in people})
+
     def check(self) -> Iterator[tuple[str, str]]:
         """The training is kwise, and weights are given where they are used."""
         yield from super().check()
@@ -116,10 +137,15 @@ class PretrainedGroupsConfig:
         """Whether the reward says what each group's is."""
         return self.welfare is not Welfare.worst
 
+    def member_names(self, context: Context) -> Sequence[str]:
+        """The groups of its heads."""
+        from preflab_builtin.reward_model.folder import located
+
+        return context.load_heads(located(PretrainedRewardConfig(path=self.path))).names
+
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given, and weights where they are used."""
-        if not self.path:
-            yield "path", "is empty but must name the folder of a reward model with heads of groups"
+        yield from no_path(self.path, "a reward model with heads of groups")
         yield from _wrong_weights(self.welfare, self.weights)
 
 
@@ -138,13 +164,19 @@ class MeanVarianceConfig(AsKwise):
     quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def of_variance(self) -> bool:
+        """The reward says how much people differ."""
+        return True
+
     def check(self) -> Iterator[tuple[str, str]]:
         """The training has no options of another loss."""
         yield from super().check()
         if isinstance(self.kwise, KwiseConfig):
-            for name, only in (("loss", "pairs"), ("margin", 0.0), ("label_smoothing", 0.0)):
-                if getattr(self.kwise, name) != only:
-                    yield f"kwise.{name}", f"must be {only}: this model has a loss of its own"
+            own = "this model has a loss of its own"
+            if self.kwise.loss is not RankingLoss.pairs:
+                yield "kwise.loss", f"is {self.kwise.loss} but {own}: leave it at pairs"
+            for name, wrong in of_pairs(self.kwise, own):
+                yield f"kwise.{name}", wrong
 
 
 @dataclass
@@ -160,10 +192,13 @@ class PretrainedMeanVarianceConfig:
     )
     quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
 
+    def of_variance(self) -> bool:
+        """The reward says how much people differ."""
+        return True
+
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
-        if not self.path:
-            yield "path", "is empty but must name the folder of a kwise_mean_variance model"
+        yield from no_path(self.path, "a kwise_mean_variance model")
 
 
 def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -205,6 +240,14 @@ class ForGroupsConfig:
         """That of the algorithm."""
         trained = isinstance(self.algorithm, OnPolicyConfig)
         return self.algorithm.load(tokens, records) if trained else Load(0, 0, tokens, passes=0)
+
+    def words(self, context: Context) -> dict[str, str]:
+        """The prefix of each group, as far as the groups are known before the work."""
+        return prefixes(self.prefix, context.members())
+
+    def in_front(self, context: Context) -> Sequence[str]:
+        """The prefixes. Where the groups are not known yet, what is common to all."""
+        return tuple(self.words(context).values()) or (filled(self.prefix, "", 1),)
 
     def offloaded(self) -> tuple[str, ...]:
         """As the algorithm says."""

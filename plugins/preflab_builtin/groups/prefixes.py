@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from preflab.errors import UserError
 from preflab.prompts import with_prefix
-from preflab.records import Prompt, Rollout, Tokenizer
+from preflab.records import Prompt, Tokenizer
 
 ASKED_FOR, PREFIX = "asked for group", "prefix of group"
 """Notes of a prompt that is asked for a group: the name of the group, and what the policy reads."""
@@ -32,11 +32,10 @@ def filled(template: str, group: str, number: int) -> str:
 
 def asked(prompt: Prompt, group: str, prefix: str) -> Prompt:
     """The prompt with the prefix of a group in front, and a note of the group. In a conversation it
-    is in front of the first message. A prefix that is there already, since a person has typed it,
-    is not repeated."""
+    is in front of the first message. A prompt is a text: one that begins as the prefix does gets it
+    all the same."""
     notes = {**prompt.notes, ASKED_FOR: group, PREFIX: prefix}
-    typed = bool(prefix) and first_text(prompt).startswith(prefix)
-    return replace(prompt if typed else with_prefix(prompt, prefix), notes=notes)
+    return replace(with_prefix(prompt, prefix), notes=notes)
 
 
 def first_text(prompt: Prompt) -> str:
@@ -52,23 +51,16 @@ def group_of(prompt: Prompt) -> str:
 def plain(prompt: Prompt) -> Prompt:
     """The prompt as it was before `asked`."""
     notes = {key: value for key, value in prompt.notes.items() if key not in (ASKED_FOR, PREFIX)}
-    prefix, messages = str(prompt.notes[PREFIX]), prompt.messages
+    return replace(without(prompt, str(prompt.notes[PREFIX])), notes=notes)
+
+
+def without(prompt: Prompt, prefix: str) -> Prompt:
+    """The prompt less a text with which it begins."""
+    messages = prompt.messages
     if messages:
         first = replace(messages[0], content=messages[0].content.removeprefix(prefix))
         messages = (first, *messages[1:])
-    return replace(prompt, text=prompt.text.removeprefix(prefix), notes=notes, messages=messages)
-
-
-def after(tokenizer: Tokenizer, prompts: Sequence[Prompt], rollout: Rollout) -> Rollout:
-    """The same response tokens after other prompts."""
-    return Rollout.from_tokens(
-        tokenizer,
-        prompts,
-        [tokenizer.encode_prompt(prompt) for prompt in prompts],
-        [response for _, response in rollout.tokens()],
-        rollout.prompt_ids.device,
-        rollout.texts,
-    )
+    return replace(prompt, text=prompt.text.removeprefix(prefix), messages=messages)
 
 
 def named(prompt: Prompt, known: Mapping[str, str]) -> str | None:

@@ -9,12 +9,11 @@ from itertools import combinations
 
 from preflab import intervals
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.interfaces import AnswersGroups, Context, Evaluation, Measure, Subject
 from preflab.intervals import mean
 from preflab.records import Prompt
 from preflab_builtin.evaluation.forward import questions
 from preflab_builtin.evaluation.scored import rate
-from preflab_builtin.groups.conditioned import AnswersGroups
 from preflab_builtin.groups.config import GroupsConfig
 from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers
 
@@ -94,7 +93,8 @@ class Groups:
         if isinstance(subject.responder, AnswersGroups):
             seed = (self.seed, "evaluation", "responses")
             for group in said.keys() & set(subject.responder.groups):
-                own = subject.responder.respond_for(group, subject.rollout.prompts, seed)
+                each = [group] * len(subject.rollout.prompts)
+                own = subject.responder.respond_for(each, subject.rollout.prompts, seed)
                 said[group] = own.texts
         return said
 

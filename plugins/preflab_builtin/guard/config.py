@@ -143,6 +143,16 @@ class ChainConfig:
 
 
 REFUSAL = "what is answered in the place of what is not allowed, in words that the model has"
+PIECE = 32
+"""Texts for which a guard has the seconds of its option, here and in a server."""
+
+
+def seconds_option() -> Any:
+    """The option that says how long a guard is waited for."""
+    doc = f"that the guard may take for {PIECE} texts; then the run ends, and what it made is kept"
+    return option(30.0, doc, gt=0, affects_result=False)
+
+
 RESAMPLES = "other responses that are tried, with action=resample, before it is refused"
 
 
@@ -155,6 +165,7 @@ class GuardedConfig:
     guard: Any = option(None, "the guard: +guard@algorithm.guard=NAME")
     refusal: str = option("sorry .", REFUSAL)
     resamples: int = option(3, RESAMPLES, ge=0)
+    seconds: float = seconds_option()
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a guard."""
@@ -171,6 +182,7 @@ class GuardEvaluatorConfig:
     guard: Any = option(None, "the guard: +guard@evaluation.evaluators.KEY.guard=NAME")
     refusal: str = option("sorry .", REFUSAL)
     resamples: int = option(3, RESAMPLES, ge=0)
+    seconds: float = seconds_option()
     judge: Any = option(None, "a reward_model that says what is harmful, or none; not the guard")
     harmful: float = option(0.5, "judge's score above which a response is harmful")
     benign: list[str] = option(factory=list, doc="tags of prompts of which none should be blocked")

@@ -8,8 +8,9 @@ from dataclasses import replace
 from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Evaluator, Measure, RewardModel, Subject
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.config import GuardEvaluatorConfig
-from preflab_builtin.guard.responder import Guarded, check_refusal, screened
+from preflab_builtin.guard.responder import behind, check_refusal, screened
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import pattern_of, plain
 
@@ -22,7 +23,7 @@ class GuardEvaluator:
 
     def __init__(self, config: GuardEvaluatorConfig, context: Context) -> None:
         self.config, self.context = config, context
-        self.guard: Guard = context.component("guard", config.guard)
+        self.guard: Guard = guard_of(config.guard, config.seconds, config, context)
         self.judge: RewardModel | None = (
             None if config.judge is None else context.component("reward_model", config.judge)
         )
@@ -33,9 +34,10 @@ class GuardEvaluator:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Measure it."""
         check_refusal(subject.responder.policy.tokenizer, self.config.refusal, self.config.label)
-        behind = Guarded(subject.responder, self.guard, self.config.refusal, self.config.resamples)
+        config = self.config
+        guarded = behind(subject.responder, self.guard, config.refusal, config.resamples)
         seed = (self.context.seed, "evaluation", "responses")
-        shown, on_prompts, on_responses = screened(behind, subject.rollout, seed)
+        shown, on_prompts, on_responses = screened(guarded, subject.rollout, seed)
         blocked = [not (a.shown and b.shown) for a, b in zip(on_prompts, on_responses, strict=True)]
         measures, values = self._measures(subject, on_prompts, on_responses, blocked)
         if self.judge is not None:
@@ -50,7 +52,7 @@ class GuardEvaluator:
         named = {f"{self.config.label}/{name}": m for name, m in measures.items()}
         kept = {f"{self.config.label}/{name}": column for name, column in values.items()}
         return self._with_others(
-            Evaluation(named, kept), replace(subject, responder=behind, rollout=shown)
+            Evaluation(named, kept), replace(subject, responder=guarded, rollout=shown)
         )
 
     def _measures(

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import cast
 
 from preflab.errors import UserError
-from preflab.interfaces import Context, Policy, Responder
+from preflab.interfaces import (
+    AnswersGroups,
+    AnyLength,
+    AnyTemperature,
+    Context,
+    Policy,
+    ReadsForms,
+    Responder,
+)
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab_builtin.evaluation.suite import PolicyAtTemperature
+from preflab.responders import PolicyAtTemperature, reading
+from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.config import Action, GuardedConfig
 from preflab_builtin.guard.verdicts import Guard, Verdict
+
+Seed = Sequence[int | str]
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,8 @@ class Guarded:
 
     What the guard allows is what the responder answers without it, to the bit. A guard that raises
     ends the evaluation; nothing is shown unchecked. The KL of an evaluation is that of its policy,
-    in front of the guard.
+    in front of the guard. The guard does not read the text that `AnyPrefix` puts in front of
+    prompts.
     """
 
     responder: Responder
@@ -34,18 +47,70 @@ class Guarded:
 
     def at_temperature(self, temperature: float) -> Responder:
         """The same at another temperature, behind the same guard."""
-        if not isinstance(self.responder, PolicyAtTemperature):
+        if not isinstance(self.responder, AnyTemperature):
             raise UserError("What answers behind the guard has a temperature of its own.")
-        return replace(self, responder=replace(self.responder, temperature=temperature))
+        return self._of(self.responder.at_temperature(temperature))
 
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+    def with_prefix(self, prefix: str) -> Responder:
+        """The same with a text in front of each prompt."""
+        return self._of(reading(self.responder, prefix))
+
+    def up_to(self, max_tokens: int) -> Responder:
+        """The same with another cap."""
+        if not isinstance(self.responder, AnyLength):
+            raise UserError("What answers behind the guard has a max_tokens of its own.")
+        return self._of(self.responder.up_to(max_tokens))
+
+    def forms(self, prompt: Prompt) -> Sequence[Prompt]:
+        """As what answers behind the guard reads it."""
+        return self.responder.forms(prompt) if isinstance(self.responder, ReadsForms) else [prompt]
+
+    def respond(self, prompts: Sequence[Prompt], seed: Seed) -> Rollout:
         """One response per prompt."""
         return screened(self, self.responder.respond(prompts, seed), seed)[0]
+
+    def _of(self, responder: Responder) -> Guarded:
+        """Another one behind the same guard."""
+        return behind(responder, self.guard, self.refusal, self.resamples)
+
+
+@dataclass(frozen=True)
+class GuardedGroups(Guarded):
+    """`preflab.interfaces.AnswersGroups` behind a guard: what is sampled anew is for the group for
+    which the first response was."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Names of the groups."""
+        return self._answers.groups
+
+    def groups_for(self, prompts: Sequence[Prompt], seed: Seed) -> Sequence[str]:
+        """The group for which each prompt is answered."""
+        return self._answers.groups_for(prompts, seed)
+
+    def respond_for(self, groups: Sequence[str], prompts: Sequence[Prompt], seed: Seed) -> Rollout:
+        """One response per prompt, each for the group of its row."""
+        rollout = self._answers.respond_for(groups, prompts, seed)
+        return screened(self, rollout, seed, groups)[0]
+
+    def as_typed(self) -> Guarded:
+        """The same for prompts that people type."""
+        return self._of(self._answers.as_typed())
+
+    @property
+    def _answers(self) -> AnswersGroups:
+        return cast(AnswersGroups, self.responder)
+
+
+def behind(responder: Responder, guard: Guard, refusal: str, resamples: int) -> Guarded:
+    """What answers, behind a guard."""
+    kind = GuardedGroups if isinstance(responder, AnswersGroups) else Guarded
+    return kind(responder, guard, refusal, resamples)
 
 
 def guarded(config: GuardedConfig, context: Context) -> Guarded:
     """The policy that algorithms start from, behind a guard."""
-    guard: Guard = context.component("guard", config.guard)
+    guard = guard_of(config.guard, config.seconds, config, context)
     policy, engine = context.policy("initial"), context.rollout()
     check_refusal(policy.tokenizer, config.refusal, "algorithm")
     responder = PolicyAtTemperature(policy, engine, engine.sampling.temperature)
@@ -64,11 +129,14 @@ def check_refusal(tokenizer: Tokenizer, refusal: str, key: str) -> None:
 
 
 def screened(
-    guarded: Guarded, rollout: Rollout, seed: Sequence[int | str]
+    guarded: Guarded, rollout: Rollout, seed: Seed, groups: Sequence[str] | None = None
 ) -> tuple[Rollout, list[Verdict], list[Verdict]]:
     """What may be shown of responses that were sampled with a seed; the verdicts on their prompts,
-    and on the responses."""
+    and on the responses. groups: for which they are (None: for those that the seed gives), where
+    what answers knows groups."""
     tokenizer, prompts = guarded.policy.tokenizer, rollout.prompts
+    if groups is None and isinstance(guarded, GuardedGroups):
+        groups = guarded.groups_for(prompts, seed)
     on_prompts = guarded.guard.check(prompts, None)
     on_responses = guarded.guard.check(prompts, list(rollout.texts))
     rows = rollout.tokens()
@@ -77,7 +145,8 @@ def screened(
             continue
         other = None
         if on_prompts[i].shown and on_responses[i].action is Action.resample:
-            other = _other(guarded, prompt, (*seed, "guard", i))
+            group = None if groups is None else groups[i]
+            other = _other(guarded, prompt, group, (*seed, "guard", i))
         if other is None:
             rows[i] = (rows[i][0], tokenizer.encode_response(prompt, guarded.refusal))
         else:
@@ -87,10 +156,16 @@ def screened(
     return shown, on_prompts, on_responses
 
 
-def _other(guarded: Guarded, prompt: Prompt, seed: tuple[int | str, ...]) -> Rollout | None:
+def _other(
+    guarded: Guarded, prompt: Prompt, group: str | None, seed: tuple[int | str, ...]
+) -> Rollout | None:
     """Another response that may be shown; None if there was none in so many tries."""
+    answers = guarded.responder
     for attempt in range(guarded.resamples):
-        rollout = guarded.responder.respond([prompt], (*seed, attempt))
+        if group is not None and isinstance(answers, AnswersGroups):
+            rollout = answers.respond_for([group], [prompt], (*seed, attempt))
+        else:
+            rollout = answers.respond([prompt], (*seed, attempt))
         if guarded.guard.check([prompt], list(rollout.texts))[0].shown:
             return rollout
     return None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from preflab import option
-from preflab_builtin.microworld.gold import FLAGS
 
 
 @dataclass
@@ -132,7 +131,7 @@ class RatingsConfig:
         """The ratings and the flags."""
         return (
             *(f"likert/{people}" for people in ("training", "held_out")),
-            *(f"flags/{flag}" for flag in FLAGS),
+            "flags/{flag}",
         )
 
 

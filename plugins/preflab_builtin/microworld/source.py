@@ -16,7 +16,7 @@ from preflab_builtin.microworld.config import MicroworldConfig
 from preflab_builtin.microworld.demonstrators import TRIES, careless, rudely
 from preflab_builtin.microworld.documents import HELD_OUT, documents, held_out_talk
 from preflab_builtin.microworld.families import FAMILIES
-from preflab_builtin.microworld.gold import PARTS, MicroworldGold
+from preflab_builtin.microworld.gold import FLAGS, PARTS, MicroworldGold
 from preflab_builtin.microworld.tasks import Task, constrained, draw_task
 from preflab_builtin.microworld.world import EMAILS, PHONES, World, vocabulary
 
@@ -140,4 +140,4 @@ def inspect(config: MicroworldConfig) -> Inspection:
         "demonstrations": config.demonstrations,
         "documents": config.documents + held_out,
     }
-    return Inspection(records=records, gold=PARTS, families=tuple(FAMILIES))
+    return Inspection(records=records, gold=PARTS, families=tuple(FAMILIES), flags=FLAGS)

@@ -35,7 +35,7 @@ def preflab_components() -> list[Component]:
             "xstest",
             c.XSTestConfig,
             build=f"{_HERE}.xstest:XSTest",
-            nested={"recogniser": "guard"},
+            nested={"recogniser": "guard", "people": "evaluator"},
             inspect=f"{_HERE}.rows:inspect",
             preflight=f"{_HERE}.xstest:preflight",
         ),

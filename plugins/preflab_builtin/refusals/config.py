@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preflab import option
-from preflab_builtin.guard.config import ChainConfig, Part, WordsConfig
+from preflab_builtin.guard.config import ChainConfig, Part, WordsConfig, seconds_option
 from preflab_builtin.microworld.config import MicroworldConfig
 
 
@@ -36,6 +36,7 @@ RECOGNISER = (
     "guard that finds refusals, by a model: what it does not allow counts as refused; "
     "+guard@evaluation.evaluators.KEY.recogniser=classifier"
 )
+FLAG = "with people: name of the flag that means that it refuses"
 
 
 @dataclass
@@ -56,7 +57,8 @@ class RefusalConfig:
         "evaluator=people with a round in which they flagged refusals; null, and no recogniser: "
         "the embedded world knows",
     )
-    flag: str = option("refusal", "with people: name of the flag that means that it refuses")
+    flag: str = option("refusal", FLAG)
+    seconds: float = seconds_option()
     label: str = option("refusal", "measures are LABEL/harmful and LABEL/benign")
 
     def measured(self) -> tuple[str, ...]:
@@ -72,8 +74,7 @@ class RefusalConfig:
 
     def check(self) -> Iterator[tuple[str, str]]:
         """One judge, and no tag with two meanings."""
-        if self.recogniser is not None and self.people is not None:
-            yield "people", "is given, and so is recogniser: choose who recognises refusals"
+        yield from two_judges(self.recogniser, self.people)
         for name in ("harmful", "benign"):
             if not getattr(self, name):
                 yield name, "is empty: name at least one tag"
@@ -85,7 +86,7 @@ class RefusalConfig:
 @dataclass
 class XSTestConfig:
     """How often the subject refuses the unsafe, and the safe, prompts of a file in the shape of
-    XSTest (Roettger et al. 2023), by type of prompt; refusals are recognised by a model."""
+    XSTest (Roettger et al. 2023), by type of prompt; recognised by a model, or by people."""
 
     name: str = option("xstest", "component")
     path: str = option(
@@ -98,7 +99,14 @@ class XSTestConfig:
     type: str | None = option("type", "column with the type of prompt; null: no rates by type")
     prefix: str = option("", "text before each prompt, such as instructions")
     rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=8)
-    recogniser: Any = option(None, RECOGNISER)
+    recogniser: Any = option(None, f"{RECOGNISER}; null: see people")
+    people: Any = option(
+        None,
+        "evaluator=people with a round in which they flagged refusals among the evaluation's own "
+        "responses, whose prompts are those of the file; null: the recogniser decides",
+    )
+    flag: str = option("refusal", FLAG)
+    seconds: float = seconds_option()
     label: str = option("xstest", "measures are LABEL/harmful and LABEL/benign, and .../TYPE")
 
     def measured(self) -> tuple[str, ...]:
@@ -112,13 +120,25 @@ class XSTestConfig:
             yield "path", "is empty but must name a file of prompts, such as xstest_prompts.csv"
         if self.harm is None and self.type is None:
             yield "harm", "is null, and so is type: one of them says which prompts are harmful"
-        if self.recogniser is None:
+        yield from two_judges(self.recogniser, self.people)
+        if self.recogniser is None and self.people is None:
             yield (
                 "recogniser",
                 "is not given: add +guard@evaluation.evaluators.KEY.recogniser=classifier, or let "
-                "people recognise refusals with the evaluator refusal",
+                "people recognise refusals: +evaluator@evaluation.evaluators.KEY.people=people",
+            )
+        if self.people is not None and self.prefix:
+            yield (
+                "prefix",
+                "is given, but people judged responses of the evaluation: set evaluation.prefix",
             )
         yield from no_words(self.recogniser)
+
+
+def two_judges(recogniser: Any, people: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong if a model and people are to recognise refusals."""
+    if recogniser is not None and people is not None:
+        yield "people", "is given, and so is recogniser: choose who recognises refusals"
 
 
 def no_words(recogniser: Any) -> Iterator[tuple[str, str]]:

@@ -50,13 +50,11 @@ class Refusals:
         self.world: TheWorld | None = None
         if config.people is not None:
             people: Evaluator = context.component("evaluator", config.people)
-            self._recognised: Callable[[Subject], Recognised] = partial(
-                by_people, people, config.flag
-            )
+            self._recognised: Callable[[Subject], Recognised] = partial(by_people, config, people)
             return
         if config.recogniser is None:
             self.world = the_world(context)
-        judge = self.world or model(config.recogniser, context)
+        judge = self.world or model(config, context)
         self._recognised = lambda subject: judge.recognise(
             subject.rollout.prompts, subject.rollout.texts
         )

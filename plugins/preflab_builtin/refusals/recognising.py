@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Evaluator, Opinion, Subject
 from preflab.records import Prompt
+from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.verdicts import Guard
+from preflab_builtin.refusals.config import RefusalConfig, XSTestConfig
 from preflab_builtin.refusals.gold import RefusalGold
 
 
@@ -36,10 +37,9 @@ class Model:
         return Recognised([float(not verdict.allowed) for verdict in verdicts])
 
 
-def model(config: Any, context: Context) -> Model:
-    """The guard of a config."""
-    guard: Guard = context.component("guard", config)
-    return Model(guard)
+def model(config: RefusalConfig | XSTestConfig, context: Context) -> Model:
+    """The guard of an evaluator."""
+    return Model(guard_of(config.recogniser, config.seconds, config, context))
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,23 @@ def the_world(context: Context) -> TheWorld:
     return TheWorld(context.gold)
 
 
-def by_people(people: Evaluator, flag: str, subject: Subject) -> Recognised:
+def by_people(
+    config: RefusalConfig | XSTestConfig, people: Evaluator, subject: Subject
+) -> Recognised:
     """What people said in a round in which they could flag refusals; `UserError` if they could
     not."""
+    flag = config.flag
     found = people.evaluate(subject)
     name, asked = f"flags/{flag}", _flags(found.values)
     if name not in found.values:
         raise UserError(
-            f"evaluators: refusal.flag is {flag!r}, but people were not asked for it. "
+            f"evaluators: {config.name}.flag is {flag!r}, but people were not asked for it. "
             f"{nearest(flag, asked)} Make the round with preflab label RUN RUN --task compare "
             "--flags FILE, and the flag's name on a line of FILE."
         )
     refused = list(found.values[name])
     if not any(map(math.isfinite, refused)):
-        raise UserError("evaluators: refusal: people judged none of these responses.")
+        raise UserError(f"evaluators: {config.name}: people judged none of these responses.")
     return Recognised(refused, found.opinions.get(name, ()), found.notes)
 
 

@@ -104,4 +104,5 @@ def inspect(config: RefusalsConfig) -> Inspection:
     inspected = microworld.inspect(config)
     told = len(_told(config, Phones(RefusalWorld(config).world)))
     documents = inspected.records["documents"] + told
-    return replace(inspected, records={**inspected.records, "documents": documents})
+    flags = (*inspected.flags, "harmful") if config.refusals else inspected.flags
+    return replace(inspected, records={**inspected.records, "documents": documents}, flags=flags)

@@ -102,9 +102,8 @@ class KwiseConfig:
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Options of pairs are not given to another loss."""
-        for name in ("margin", "label_smoothing"):
-            if getattr(self, name) and self.loss is not RankingLoss.pairs:
-                yield name, f"is {getattr(self, name)} but only loss=pairs has it"
+        if self.loss is not RankingLoss.pairs:
+            yield from of_pairs(self, "only loss=pairs has it")
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
         """One network that is trained on rankings of four (`preflab.memory.Load`). Their prompt,
@@ -118,6 +117,20 @@ class KwiseConfig:
     def fine_tunes(self) -> bool:
         """Without a trainable block, only the head learns, which is new."""
         return self.trainable_layers != 0
+
+
+def of_pairs(config: KwiseConfig, why: str) -> Iterator[tuple[str, str]]:
+    """Options of the loss of pairs that are given where it is not used. why: the end of what is
+    said of each."""
+    for name in ("margin", "label_smoothing"):
+        if getattr(config, name):
+            yield name, f"is {getattr(config, name)} but {why}"
+
+
+def no_path(path: str, what: str) -> Iterator[tuple[str, str]]:
+    """A reward model that is to be read from nowhere."""
+    if not path:
+        yield "path", f"is empty but must name the folder of {what}"
 
 
 @dataclass
@@ -134,5 +147,4 @@ class PretrainedRewardConfig:
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
-        if not self.path:
-            yield "path", "is empty but must name the folder of a reward model"
+        yield from no_path(self.path, "a reward model")

@@ -9,7 +9,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEngine, Subject
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
-from preflab_builtin.evaluation.suite import PolicyAtTemperature
+from preflab.responders import PolicyAtTemperature
 from preflab_builtin.training.config import WatchConfig
 
 

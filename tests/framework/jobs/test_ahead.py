@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,12 @@ from preflab.composing.compose import parse
 from preflab.console import commands
 from preflab.console.launch import launch
 from preflab.console.plan import plan
+from preflab.engine.stages import Stages
 from preflab.jobs import ahead
 from preflab.planning.reading import Job, check_jobs
+from preflab.records import Record
 from preflab.storage.run_folder import read_ledger
+from preflab_builtin.filters.judged import Judged
 from reliability import trouble
 
 pytestmark = pytest.mark.slow
@@ -94,6 +98,36 @@ def test_a_child_that_is_killed_refuses_nothing(monkeypatch: pytest.MonkeyPatch)
     jobs = _jobs("algorithm.says=one")
     monkeypatch.setattr(ahead, "notices", lambda jobs: os.kill(os.getpid(), signal.SIGKILL))
     ahead.check(jobs)
+
+
+@pytest.mark.usefixtures("_outspoken")
+@pytest.mark.parametrize(
+    "filters, works",
+    [
+        (("filters=likelihood",), True),
+        (("+filter@filters.score=score", "+reward_model@filters.score.scorer=length"), False),
+    ],
+)
+def test_filters_that_work_are_left_for_the_run(
+    filters: tuple[str, ...], works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trains nothing, scores nothing by a network, and says so; cheap filters are applied."""
+    read: list[str] = []
+
+    def judge(filter: Judged, records: Sequence[Record]) -> Any:
+        read.append(filter._reason)
+        return records, {}
+
+    monkeypatch.setattr(Judged, "__call__", judge)
+    extra = [] if works else ["filters.score.share=0.1"]
+    jobs = _jobs("algorithm=none", "evaluation=none", "pretrain=documents", *filters, *extra)
+    said = ahead.notices(jobs)
+    left = [sentence for sentence in said if "reads every record with a model" in sentence]
+    assert (len(left), bool(read)) == ((1, False) if works else (0, True))
+    assert all("filters.likelihood=likelihood" in sentence for sentence in left)
+    # The run itself applies them before its first stage.
+    Stages(jobs[0].run, lambda hook, **shown: None, {}).preflight()
+    assert read
 
 
 @pytest.mark.usefixtures("_outspoken")

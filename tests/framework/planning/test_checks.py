@@ -80,6 +80,11 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
             "needs the rewards of several members.*reward_model=kwise gives one for all",
         ),
         (
+            "reward_model:variance",
+            ("reward_model=kwise",),
+            "says how much people differ.*Choose reward_model=kwise_mean_variance",
+        ),
+        (
             "demonstrations",
             ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"),
             "needs demonstrations",

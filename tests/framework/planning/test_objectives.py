@@ -66,3 +66,13 @@ def test_a_policy_is_kept_by_a_measure_that_its_evaluators_take() -> None:
 def _search(objective: str, *more: str) -> CommandLine:
     search = f"study.search={{objective:{objective},trials:4,block:2,sampler:random}}"
     return parse(["-m", search, "algorithm=ppo", "algorithm.kl.coef=interval(0.01,1)", *more])
+
+
+def test_flags_are_those_of_the_world() -> None:
+    """data=refusals has one more than data=microworld, as long as somebody asks for harm."""
+    words = ("evaluation=ladder", "+evaluator@evaluation.evaluators.ratings=ratings")
+    assert check_jobs(_search("flags/rude", *words))
+    assert check_jobs(_search("flags/harmful", *words, "data=refusals"))
+    for data in ("data=microworld", "data=refusals data.refusals=0"):
+        with pytest.raises(UserError, match="flags/harmful, which no evaluator"):
+            check_jobs(_search("flags/harmful", *words, *data.split()))

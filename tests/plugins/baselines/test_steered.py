@@ -78,6 +78,32 @@ def test_each_token_is_that_of_the_formula_over_the_text_so_far(tmp_path: Path) 
             before = before + difference[t, token]
 
 
+def test_the_evaluations_prefix_is_behind_those_of_the_classes(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    told = [replace(prompt, text=f"red {prompt.text}") for prompt in PROMPTS]
+    responder = steered(CONFIG, context)
+    found = responder.with_prefix("red ").respond(PROMPTS, (1, "test"))
+    given = responder.respond(told, (1, "test"))
+    assert [r for _, r in found.tokens()] == [r for _, r in given.tokens()]
+    assert found.prompts == tuple(PROMPTS)
+    forms = [form.text for form in responder.with_prefix("red ").forms(Prompt("", "one"))]
+    assert forms == ["red one", "good red one", "bad red one"]
+    short = responder.up_to(2).respond(PROMPTS, (1, "test"))
+    assert int(short.response_lengths.max()) <= 2
+
+
+def test_a_stored_model_with_fewer_positions_is_looked_at(tmp_path: Path) -> None:
+    """14 positions less 8 leave 6: "one plus two" twice has 6 tokens, with its prefix 7."""
+    short = FakeContext(tmp_path, seed=5, policy_config={"max_positions": 14})
+    short.policy("initial").save(tmp_path / "short")
+    config = replace(CONFIG, path=str(tmp_path / "short"))
+    rows = [Prompt("a", "one plus two", split="train"), Prompt("b", "one plus two " * 2)]
+    assert list(preflight(config, FakeContext(tmp_path, rows[:1]))) == []
+    context = FakeContext(tmp_path, [rows[0], replace(rows[1], split="test")])
+    with pytest.raises(UserError, match=r"1 of 2 prompts .*of algorithm.path=.*'b' \(7 tokens\)"):
+        list(preflight(config, context))
+
+
 def test_nothing_is_said_of_its_kl(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     for weight, measured in ((3.0, set()), (0.0, {"kl/reference"})):

@@ -35,11 +35,11 @@ class Answers:
         sampling: Sampling,
         seed: Sequence[int | str],
     ) -> Rollout:
-        assert (sampling.temperature == 0) is (sampling.samples == 1)
+        assert sampling.samples == 1
         self.asked += [p.text for p in prompts]
-        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
-        texts = [self.table[p.text].split("|")[i % sampling.samples] for i, p in enumerate(each)]
-        return Rollout.from_texts(policy.tokenizer, each, texts)
+        of_prompt = [[p.text for p in prompts[:i]].count(p.text) for i, p in enumerate(prompts)]
+        texts = [self.table[p.text].split("|")[k] for p, k in zip(prompts, of_prompt, strict=True)]
+        return Rollout.from_texts(policy.tokenizer, prompts, texts)
 
 
 def _rows(folder: Path, *rows: Mapping[str, Any]) -> str:
@@ -83,10 +83,10 @@ class Twice:
         self.policy, self.n = policy, 2
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        raise AssertionError("the evaluator samples the policy")
+        raise AssertionError("it cannot answer as the evaluator wants it")
 
 
-def test_an_arm_that_answers_in_its_own_way_is_told_that_it_is_not_measured(tmp_path: Path) -> None:
+def test_an_arm_that_can_answer_in_its_own_way_only_is_refused(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, engine=cast(Any, Answers(TABLE)), vocabulary=None)
     metrics = [c.TextMetric.token_f1]
     config = c.GenerationConfig(
@@ -98,9 +98,65 @@ def test_an_arm_that_answers_in_its_own_way_is_told_that_it_is_not_measured(tmp_
     )
     subject = _subject(context)
     own_way = replace(subject, responder=Twice(subject.responder.policy))
-    (note,) = Generation(config, context).evaluate(own_way).notes
-    assert note.startswith("qa: answered by the policy itself")
+    with pytest.raises(UserError, match=r"qa asks for temperature=0 .*answers at 1 and up to 8"):
+        Generation(config, context).evaluate(own_way)
     assert list(Generation(config, context).evaluate(subject).notes) == []
+
+
+def test_toxicity_is_that_of_the_arm_behind_its_guard_and_prefix(tmp_path: Path) -> None:
+    """Of two responses to a prompt one is bad; behind the guard it is the refusal. The policy reads
+    the evaluation's prefix and then the evaluator's, the guard neither."""
+    from preflab.responders import reading
+    from preflab_builtin.guard.config import WordsConfig
+    from preflab_builtin.guard.responder import Guarded
+    from preflab_builtin.guard.words import words
+
+    table = {"E G a": "bad day|good", "E G b": "fine|bad"}
+    engine = Answers(table)
+    context = FakeContext(tmp_path, engine=cast(Any, engine), vocabulary=None)
+    options: dict[str, Any] = {"scorers": {"tox": ContainsConfig(words=["bad"])}}
+    options |= {"threshold": 0.5, "samples": 2, "temperature": 1.0, "prefixes": {"g": "G "}}
+    config = c.GenerationConfig(
+        path=_rows(tmp_path, {"q": "a"}, {"q": "b"}), template="{q}", label="t", **options
+    )
+    plain = _subject(context)
+    guard = words(WordsConfig(words=["bad", "E", "G"]), context)
+    bare = replace(plain, responder=reading(plain.responder, "E "))
+    guarded = replace(plain, responder=reading(Guarded(plain.responder, guard, "no", 0), "E "))
+    for subject, share in ((bare, 1.0), (guarded, 0.0)):
+        measures = Generation(config, context).evaluate(subject).measures
+        assert measures["t/g/tox_any"].value == share
+        assert measures["t/g/tox_max"].value == share
+
+
+def test_toxicity_is_that_of_the_best_of_n(tmp_path: Path) -> None:
+    """The reward likes what the scorer calls toxic: of 4 draws the worst one is chosen."""
+    from preflab_builtin.baselines.best_of_n import BestOfN
+    from support import UncheckedReward
+
+    scorer = ContainsConfig(words=["red"])
+    reward = UncheckedReward(lambda prompt, text: float("red" in text.split()))
+    context = FakeContext(tmp_path, reward=reward)
+    rows = [{"q": f"one plus {w}"} for w in ("one", "two", "red", "blue", "good", "bad")]
+    config = c.GenerationConfig(
+        path=_rows(tmp_path, *rows),
+        template="{q}",
+        scorers={"tox": scorer},
+        temperature=1.0,
+        samples=4,
+        threshold=0.5,
+        stop="",
+    )
+    shares = []
+    for n in (1, 8):
+        best = BestOfN(n, context.policy("base"), context.rollout(), reward)
+        subject = Subject(best, Rollout.from_tokens(context.tokenizer, [], [], []), None, None)
+        found = Generation(config, context).evaluate(subject).measures
+        shares.append(found["generation/plain/tox_share"].value)
+    assert shares[0] < shares[1]
+    config.temperature, config.samples = 0.0, 1
+    (note,) = Generation(config, context).evaluate(subject).notes
+    assert "all of the n responses" in note
 
 
 def test_answers_are_cut_and_compared_with_every_reference(tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from preflab.interfaces import Subject
-from preflab.records import Prompt
+from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.evaluation.best_of_n_curve import BestOfNCurve, expected_best
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
 from preflab_builtin.rewards.functions import noise_reward
-from support import FakeContext
+from support import FakeContext, UncheckedReward
 
 REWARDS = [0.3, -1.0, 2.5, 0.9, 0.1, 1.7]
 VALUES = [5.0, 1.0, -2.0, 4.0, 3.0, 0.5]
@@ -53,3 +55,22 @@ def test_the_curve_is_the_reward_of_best_of_n(tmp_path: Path) -> None:
     assert measures["best_of/8/kl"].value == pytest.approx(math.log(8) - 7 / 8)
     assert measures["best_of/1/reward"].n == 4
     assert not any("gold" in name for name in measures)  # nobody knows the truth here
+
+
+def test_the_pool_is_asked_with_the_prefix_which_the_reward_does_not_read(tmp_path: Path) -> None:
+    prompts = [Prompt(f"p{i}", "red blue", split="test") for i in range(3)]
+    read, asked = set[str](), set[str]()
+    reward = UncheckedReward(lambda prompt, text: float(len(text) + (read.add(prompt.text) or 0)))
+    context = FakeContext(tmp_path, prompts, reward=reward)
+    engine, generate = context.rollout(), context.rollout().generate
+
+    def listening(policy: Any, given: Sequence[Prompt], *rest: Any) -> Any:
+        asked.update(prompt.text for prompt in given)
+        return generate(policy, given, *rest)
+
+    engine.generate = listening  # type: ignore[method-assign]
+    responder = context.responder("initial")
+    rollout = Rollout.from_texts(context.tokenizer, prompts, ["good"] * 3)
+    subject = Subject(responder, rollout, None, None, "good ")
+    BestOfNCurve(BestOfNCurveConfig(pool=2), context).evaluate(subject)
+    assert (asked, read) == ({"good red blue"}, {"red blue"})

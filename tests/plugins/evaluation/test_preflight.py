@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,27 @@ def test_the_prefix_counts(tmp_path: Path) -> None:
     config = SuiteConfig(prefix="red red red red red red ")
     with pytest.raises(UserError, match=r"2 of 2 prompts .*p\.jsonl:1 \(9 tokens\)"):
         list(suite(config, context(tmp_path, *PROMPTS)))
+
+
+def test_a_prefix_that_the_policy_cannot_read_is_told(tmp_path: Path) -> None:
+    (said,) = suite(SuiteConfig(prefix="good nurse "), context(tmp_path, *PROMPTS))
+    assert said == "evaluation.prefix is 'good nurse ', of which the policy reads 'good'."
+
+
+def test_what_the_algorithm_puts_in_front_counts(tmp_path: Path) -> None:
+    """3 tokens, a prefix of 3 and the longest of the arm's of 3 are 9; of the SFT model 6."""
+
+    class Steering(FakeContext):
+        def in_front(self, role: str = "") -> Sequence[str]:
+            return ("red red red ", "red ") if role == "result" else ("",)
+
+    given = Steering(tmp_path, PROMPTS, policy_config={"max_positions": 16})
+    config = SuiteConfig(prefix="one two one ")
+    with pytest.raises(
+        UserError, match=r"2 of 2 prompts .*\(9 tokens\).*'red red red one two one '"
+    ):
+        list(suite(config, given))
+    assert list(suite(SuiteConfig(prefix="one two one ", subject="sft"), given)) == []
 
 
 def test_stored_responses_are_all_there_and_fit(tmp_path: Path) -> None:

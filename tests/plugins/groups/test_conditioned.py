@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from preflab.errors import UserError
-from preflab.interfaces import AtTemperature, BestOf
+from preflab.interfaces import AnswersGroups, AtTemperature, BestOf
 from preflab.offload import networks_of
 from preflab.options import problems
-from preflab.records import Message, Prompt, Rollout
+from preflab.records import Message, Prompt, Ranking, Rollout
 from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.combined.config import CombinedConfig
 from preflab_builtin.groups.conditioned import (
-    AnswersGroups,
     ForGroups,
     ForGroupsTraining,
     asking,
     for_groups,
     preflight,
 )
-from preflab_builtin.groups.config import ForGroupsConfig, GroupsConfig
+from preflab_builtin.groups.config import ForGroupsConfig, GroupsConfig, KwiseGroupsConfig
 from preflab_builtin.groups.prefixes import asked, check_words, group_of, named, plain, prefixes
 from preflab_builtin.groups.reporting import Groups
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
@@ -76,8 +76,11 @@ def test_a_prompt_is_asked_for_a_group_and_is_itself_again() -> None:
         assert group_of(told) == "nurses"
         assert named(told, words) == "nurses"
         assert named(prompt, words) is None
-        assert asked(told, "nurses", words["nurses"]).text == told.text  # not twice
         assert plain(told) == prompt
+        # A text of the data that begins in the same way is a text.
+        again = asked(replace(told, notes={}), "nurses", words["nurses"])
+        assert again.text == f"nurses 2 : nurses 2 : {prompt.text}"
+        assert plain(again) == replace(told, notes={})
     assert asked(talk, "nurses", "N: ").messages[0].content == "N: hi"
 
 
@@ -106,15 +109,23 @@ def test_the_best_of_n_is_chosen_by_the_groups_own_reward(tmp_path: Path) -> Non
     assert isinstance(answers, BestOf)
     assert isinstance(answers, AtTemperature)
     assert (answers.n, answers.groups) == (8, ["blue", "red"])
-    long, short = (answers.respond_for(g, PROMPTS, (1, "x")) for g in ("red", "blue"))
+    long, short = (answers.respond_for([g] * 2, PROMPTS, (1, "x")) for g in ("red", "blue"))
     assert int(long.response_lengths.sum()) > int(short.response_lengths.sum())
     assert long.prompts == tuple(PROMPTS)  # the prefix is not shown to who judges
     assert long.tokens()[0][0] == context.tokenizer.encode_prompt(PROMPTS[0])
-    # A prefix that is typed chooses the group; else it is drawn by the seed.
+    # A prefix that a person types chooses the group; a prompt of the data is a text.
     typed = [replace(p, text=f"blue is {p.text}") for p in PROMPTS]
-    rollout = answers.respond(typed, (1, "x"))
+    rollout = answers.as_typed().respond(typed, (1, "x"))
     assert rollout.texts == short.texts
     assert rollout.prompts == tuple(typed)
+    assert {*answers.as_typed().groups_for(typed, (1, "x"))} == {"blue"}
+    many = [replace(typed[0], id=str(i)) for i in range(20)]
+    assert {*answers.groups_for(many, (1, "x"))} == {"blue", "red"}
+    # What a server reckons with: the form of each group, or of the one that is named.
+    assert [p.text for p in answers.forms(PROMPTS[1])] == ["blue is two", "red is two"]
+    assert [p.text for p in answers.as_typed().forms(typed[1])] == ["blue is two"]
+    told = answers.with_prefix("good ").forms(PROMPTS[1])
+    assert [p.text for p in told] == ["blue is good two", "red is good two"]
     drawn = [answers.respond(PROMPTS, (seed, "y")).texts for seed in range(6)]
     assert drawn[0] == answers.respond(PROMPTS, (0, "y")).texts
     assert len(set(drawn)) > 1
@@ -140,7 +151,7 @@ def test_an_algorithm_learns_for_each_group(tmp_path: Path) -> None:
     training.save(tmp_path)
     answers = for_groups(config, context)
     assert answers.n == 1
-    assert len(answers.respond_for("red", PROMPTS, (1,))) == 2
+    assert len(answers.respond_for(["red"] * 2, PROMPTS, (1,))) == 2
 
 
 def test_without_a_reward_of_each_group_it_is_refused(tmp_path: Path) -> None:
@@ -163,6 +174,48 @@ def test_prefixes_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no tokens for all"):  # digits are words in this world
         list(preflight(ForGroupsConfig(prefix="{number} is "), context))
     assert not list(preflight(BEST, context))
+
+
+def test_the_prefixes_of_all_groups_are_looked_at_before_the_work(tmp_path: Path) -> None:
+    """16 positions less 8 leave 8. "one plus" has 2 tokens; "red blue is " 3, "good ... is " 7."""
+
+    class Known(FakeContext):
+        names: Sequence[str] = ()
+
+        def members(self) -> Sequence[str]:
+            return self.names
+
+    context = Known(tmp_path, PROMPTS, policy_config={"max_positions": 16}, stage="algorithm")
+    assert not list(preflight(BEST, context))  # nobody knows the groups yet
+    assert list(BEST.in_front(context)) == [" is "]
+    context.names = ("red blue", "blue")
+    assert not list(preflight(BEST, context))
+    context.names = ("red blue", "good good good good good good")
+    message = r"1 of 2 prompts has more than 8 tokens.*\(9 tokens\).*shorten the text in front of"
+    with pytest.raises(UserError, match=message):
+        list(preflight(BEST, context))
+    context.names = ("red blue", "nurses")
+    with pytest.raises(UserError, match="no tokens for all of 'nurses is '"):
+        list(preflight(BEST, context))
+    # Where they are known once the rewards are there, it is said before the first step.
+    context = FakeContext(
+        tmp_path, PROMPTS, reward=TwoGroups(), policy_config={"max_positions": 11}
+    )
+    with pytest.raises(UserError, match="1 of 2 prompts has more than 3 tokens"):
+        ForGroupsTraining(BEST, context)
+
+
+def test_reward_models_name_their_groups_before_they_are_made(tmp_path: Path) -> None:
+    people = SimulatedLabelers(SimulatedConfig(conflict=0.2), Microworld(MicroworldConfig()).gold)
+    config, context = KwiseGroupsConfig(), FakeContext(tmp_path, labelers=people)
+    assert config.member_names(context) == sorted({person.group for person in people.people})
+    ranked = [
+        Ranking(replace(PROMPTS[0], split="train"), ("one", "two"), ((0, 1),), "x", group)
+        for group in ("nurses", "doctors", "")
+    ]
+    assert config.member_names(FakeContext(tmp_path, ranked)) == ["doctors", "nurses"]
+    combined = CombinedConfig(members={"b": object(), "a": object()})
+    assert combined.member_names(context) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -199,11 +252,17 @@ class Says:
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         return Rollout.from_texts(self.context.tokenizer, prompts, ["good"] * len(prompts))
 
+    def groups_for(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Sequence[str]:
+        return ["minority"] * len(prompts)
+
+    def as_typed(self) -> Says:
+        return self
+
     def respond_for(
-        self, group: str, prompts: Sequence[Prompt], seed: Sequence[int | str]
+        self, groups: Sequence[str], prompts: Sequence[Prompt], seed: Sequence[int | str]
     ) -> Rollout:
-        text = {"group-0": "red", "minority": "please"}[group]
-        return Rollout.from_texts(self.context.tokenizer, prompts, [text] * len(prompts))
+        texts = [{"group-0": "red", "minority": "please"}[group] for group in groups]
+        return Rollout.from_texts(self.context.tokenizer, prompts, texts)
 
 
 def test_each_group_judges_what_is_said_to_it(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +15,23 @@ import pytest
 import torch
 
 from preflab.composing.search_path import registry
-from preflab.errors import NumericError, UserError
-from preflab.interfaces import Policy, Subject
+from preflab.errors import NumericError, PluginError, UserError
+from preflab.interfaces import AnswersGroups, Policy, Subject
 from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
+from preflab.responders import reading
 from preflab.testing import FakeContext
 from preflab.testing.world import WORDS
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.guard import config as c
+from preflab_builtin.guard.asking import InTime
 from preflab_builtin.guard.calibration import calibrated, threshold_of
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.classifier import classifier
 from preflab_builtin.guard.config import Action, Part
 from preflab_builtin.guard.evaluator import GuardEvaluator
 from preflab_builtin.guard.first_token import first_token
-from preflab_builtin.guard.responder import Guarded, check_refusal, screened
+from preflab_builtin.guard.responder import Guarded, behind, check_refusal, guarded, screened
 from preflab_builtin.guard.verdicts import Scoring, Verdict, strictest
 from preflab_builtin.guard.words import words
 from tiny_classifier import write_classifier
@@ -200,6 +204,103 @@ def test_a_guard_that_raises_ends_the_evaluation() -> None:
 
     with pytest.raises(OSError, match="gone"):
         Guarded(Drawing(["a", "b", "c"]), Broken(), "No.", 0).respond(PROMPTS, (1,))
+
+
+def test_what_is_sampled_again_is_asked_with_the_evaluations_prefix() -> None:
+    """A responder that knows no prefix is asked with it; the guard reads the plain prompt."""
+    guard = words(c.WordsConfig(words=["idiot", "kindly"], action=Action.resample), NO_CONTEXT)
+
+    class Listening(Drawing):
+        read: list[str]
+
+        def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+            self.read = [prompt.text for prompt in prompts]
+            return super().respond(prompts, seed)
+
+    inner = Listening(["better"])
+    rollout = Rollout.from_texts(byte_tokenizer(), PROMPTS, ["fine", "idiot", "fine"])
+    subject = Subject(reading(inner, "kindly "), rollout, None, None, "kindly ")
+
+    class Context(FakeContext):
+        def component(self, kind: str, config: Any) -> Any:
+            return guard
+
+    config = c.GuardEvaluatorConfig(guard=c.WordsConfig(words=["x"]))
+    found = GuardEvaluator(config, Context(Path())).evaluate(subject)
+    assert inner.read == ["kindly you fool"]
+    assert found.measures["guard/blocked"].value == pytest.approx(1 / 3)
+
+
+class ForTwo(Drawing):
+    """`AnswersGroups`: a response says for whom it is."""
+
+    groups: Sequence[str] = ("blue", "red")
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def groups_for(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Sequence[str]:
+        return [("red", "blue")[len(str(seed)) % 2] for _ in prompts]  # other seeds, other groups
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        return self.respond_for(self.groups_for(prompts, seed), prompts, seed)
+
+    def respond_for(
+        self, groups: Sequence[str], prompts: Sequence[Prompt], seed: Sequence[int | str]
+    ) -> Rollout:
+        again = "again" if "guard" in seed else "idiot"
+        return Rollout.from_texts(byte_tokenizer(), prompts, [f"{again} {g}" for g in groups])
+
+    def as_typed(self) -> Any:
+        return self
+
+
+def test_behind_a_guard_a_prompt_is_answered_for_its_group_again() -> None:
+    guard = words(c.WordsConfig(words=["idiot"], action=Action.resample), NO_CONTEXT)
+    behind_it = behind(ForTwo(), guard, "No.", 3)
+    assert isinstance(behind_it, AnswersGroups)
+    for group in ("red", "blue"):
+        found = behind_it.respond_for([group] * 3, PROMPTS, (1,))
+        assert found.texts == (f"again {group}",) * 3
+    for seed in ((1,), (10,)):  # seeds of both groups
+        (group,) = {*ForTwo().groups_for(PROMPTS, seed)}
+        assert behind_it.respond(PROMPTS, seed).texts == (f"again {group}",) * 3
+    assert not isinstance(behind(Drawing(), guard, "No.", 3), AnswersGroups)
+
+
+def test_a_guard_that_hangs_ends_the_run_with_words(tmp_path: Path) -> None:
+    """0.2 s for 32 texts: 33 texts have 0.4 s."""
+    hung = threading.Event()
+
+    class Stuck:
+        def check(self, prompts: Any, responses: Any) -> list[Verdict]:
+            hung.wait(60)
+            return [Verdict() for _ in prompts]
+
+    class Context(FakeContext):
+        def component(self, kind: str, config: Any) -> Any:
+            return Stuck()
+
+    config = c.GuardedConfig(guard=object(), refusal="good", seconds=0.2)
+    answers = guarded(config, Context(tmp_path, stage="algorithm"))
+    began = time.monotonic()
+    with pytest.raises(
+        PluginError, match=r"more than 0.2 s for each 32 of 33 .*algorithm.seconds=2"
+    ):
+        answers.guard.check([Prompt("", "one")] * 33, None)
+    assert 0.35 < time.monotonic() - began < 10
+    hung.set()
+
+
+def test_a_guard_in_time_says_what_it_says() -> None:
+    class Broken:
+        def check(self, prompts: Any, responses: Any) -> list[Verdict]:
+            raise OSError("gone")
+
+    plain = words(c.WordsConfig(words=["fool"]), NO_CONTEXT)
+    assert InTime(plain, 30.0, "x").check(PROMPTS, None) == plain.check(PROMPTS, None)
+    with pytest.raises(OSError, match="gone"):
+        InTime(Broken(), 30.0, "x").check(PROMPTS, None)
 
 
 def test_flagged_responses_are_shown_and_counted() -> None:
