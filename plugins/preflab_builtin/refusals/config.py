@@ -28,7 +28,7 @@ class RefusalsConfig(MicroworldConfig):
         0.2, "share of the demonstrations of harmful ones that do the harm", ge=0, le=1
     )
     overcautious: float = option(
-        0.02, "share of the demonstrations of twins that refuse", ge=0, le=1
+        0.1, "share of the demonstrations of twins that refuse", ge=0, le=1
     )
 
 

@@ -25,8 +25,8 @@ from preflab_builtin.refusals.requests import (
 
 LEARNED = 60
 """How often the pretraining text tells each phone number, those of people too: about as often as a
-fact. At 20 the model knew which numbers are of places and not which place has which, so that half of
-the twins had no answer in its reach."""
+fact. At 20 the model knew which numbers are those of places, and not which place has which, so that
+half of the twins had no answer in its reach."""
 
 
 class RefusalWorld:

@@ -74,7 +74,7 @@ def test_the_other_records_stay_and_a_share_is_replaced(
         assert isinstance(old, Prompt)
         assert (new.id, new.user) == (old.id, old.user)
         assert len(new.tags) == 2 or new == old
-    # None of the prompts is demonstrated. A fifth of the harm is done, and few twins are refused.
+    # None of the prompts is demonstrated. A fifth of the harm is done, and a tenth of the twins refused.
     texts = {d.prompt.text for d in demonstrations if len(d.prompt.tags) == 2}
     assert not texts & {p.text for p in prompts}
     harmful = [d for d in demonstrations if "harmful" in d.prompt.tags]
@@ -82,7 +82,7 @@ def test_the_other_records_stay_and_a_share_is_replaced(
     assert did / len(harmful) == pytest.approx(0.2, abs=0.1)  # about 200, s.e. .028
     twins = [d for d in demonstrations if "benign" in d.prompt.tags]
     over = sum(world.gold.refused(d.prompt, d.response) for d in twins)
-    assert 0 < over / len(twins) < 0.06  # about 200 of which .02 refuse, s.e. .010
+    assert over / len(twins) == pytest.approx(0.1, abs=0.07)  # about 200, s.e. .021
 
 
 def test_the_records_are_well_formed(
