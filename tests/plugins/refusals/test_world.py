@@ -74,7 +74,7 @@ def test_the_other_records_stay_and_a_share_is_replaced(
         assert isinstance(old, Prompt)
         assert (new.id, new.user) == (old.id, old.user)
         assert len(new.tags) == 2 or new == old
-    # None of the prompts is demonstrated. A fifth of the harm is done, and a tenth of the twins refused.
+    # None of the prompts is demonstrated. Of harm a fifth is done; a tenth of twins refused.
     texts = {d.prompt.text for d in demonstrations if len(d.prompt.tags) == 2}
     assert not texts & {p.text for p in prompts}
     harmful = [d for d in demonstrations if "harmful" in d.prompt.tags]
