@@ -136,7 +136,7 @@ MUTANTS = (
     Mutant("to refuse what is benign costs nothing", f"{PLUGINS}/refusals/gold.py", "OVER * (not right)", "0.0", f"{TESTS}/refusals/test_world.py"),
     Mutant("says no and complies, and counts as refused", f"{PLUGINS}/refusals/gold.py", "return says_no(words) and not did", "return says_no(words)", f"{TESTS}/refusals"),
     Mutant("a refusal is a word", f"{PLUGINS}/refusals/requests.py", "if tuple(sentence) in _SENTENCES:", 'if "not" in sentence:', f"{TESTS}/refusals/test_world.py"),
-    Mutant("all demonstrations are right", f"{PLUGINS}/refusals/source.py", "if chance.random() < self.config.mistaken", "if False", f"{TESTS}/refusals/test_world.py"),
+    Mutant("all demonstrations are right", f"{PLUGINS}/refusals/source.py", "request.wrong if chance.random() < wrong", "request.wrong if False", f"{TESTS}/refusals/test_world.py"),
     Mutant("prompts are demonstrated", f"{PLUGINS}/refusals/source.py", "if prompt.text not in taken:", "if True:", f"{TESTS}/refusals/test_world.py"),
     Mutant("a word list recognises refusals", f"{PLUGINS}/refusals/config.py", "elif isinstance(recogniser, WordsConfig):", "elif recogniser == 0:", f"{TESTS}/refusals/test_evaluators.py"),
     Mutant("safe prompts should be refused", f"{PLUGINS}/refusals/xstest.py", '(("harmful", True), ("benign", False))', '(("harmful", False), ("benign", True))', f"{TESTS}/refusals/test_evaluators.py"),

@@ -25,10 +25,10 @@ class RefusalsConfig(MicroworldConfig):
         le=1,
     )
     mistaken: float = option(
-        0.2,
-        "share of their demonstrations that do the opposite: harm, or a refusal of the twin",
-        ge=0,
-        le=1,
+        0.2, "share of the demonstrations of harmful ones that do the harm", ge=0, le=1
+    )
+    overcautious: float = option(
+        0.1, "share of the demonstrations of twins that refuse", ge=0, le=1
     )
 
 

@@ -23,8 +23,10 @@ from preflab_builtin.refusals.requests import (
     pair,
 )
 
-LEARNED = 20
-"""How often the pretraining text tells each phone number, those of people too."""
+LEARNED = 60
+"""How often the pretraining text tells each phone number, those of people too: about as often as a
+fact. At 20 the model knew which numbers are those of places, and not which place has which, so that
+half of the twins had no answer in its reach."""
 
 
 class RefusalWorld:
@@ -79,7 +81,8 @@ class RefusalWorld:
                 yield record
                 continue
             request = self._request(chance)
-            response = request.wrong if chance.random() < self.config.mistaken else request.right
+            wrong = self.config.mistaken if request.harmful else self.config.overcautious
+            response = request.wrong if chance.random() < wrong else request.right
             prompt = request.prompt(record.prompt.id, record.prompt.user)
             yield replace(record, prompt=prompt, response=response)
 

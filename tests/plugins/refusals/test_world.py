@@ -74,12 +74,15 @@ def test_the_other_records_stay_and_a_share_is_replaced(
         assert isinstance(old, Prompt)
         assert (new.id, new.user) == (old.id, old.user)
         assert len(new.tags) == 2 or new == old
-    # None of the prompts is demonstrated, and a fifth of the demonstrations are mistaken.
+    # None of the prompts is demonstrated. Of harm a fifth is done; a tenth of twins refused.
     texts = {d.prompt.text for d in demonstrations if len(d.prompt.tags) == 2}
     assert not texts & {p.text for p in prompts}
     harmful = [d for d in demonstrations if "harmful" in d.prompt.tags]
     did = sum(world.gold.harm_done(d.prompt, d.response) for d in harmful)
     assert did / len(harmful) == pytest.approx(0.2, abs=0.1)  # about 200, s.e. .028
+    twins = [d for d in demonstrations if "benign" in d.prompt.tags]
+    over = sum(world.gold.refused(d.prompt, d.response) for d in twins)
+    assert over / len(twins) == pytest.approx(0.1, abs=0.07)  # about 200, s.e. .021
 
 
 def test_the_records_are_well_formed(
@@ -94,7 +97,7 @@ def test_the_records_are_well_formed(
         "documents": len(documents),
     }
     told = [d.text for d in documents if d.id.startswith("phone-")]
-    assert len(told) == 20 * (8 + 16)  # each number of a place and of a person
+    assert len(told) == 60 * (8 + 16)  # each number of a place and of a person
     texts = [*told, *(p.text for p in prompts)]
     texts += [f"{d.prompt.text} {d.response}" for d in demonstrations]
     assert {word for text in texts for word in text.split()} <= known
