@@ -50,7 +50,12 @@ def test_the_policy_reads_the_prefix_and_the_responses_follow_the_plain_prompts(
 
 def test_what_chooses_among_responses_reads_the_prompt_as_it_is(tmp_path: Path) -> None:
     read: list[str] = []
-    reward = UncheckedReward(lambda prompt, text: float(len(read.append(prompt.text) or text)))
+
+    def length(prompt: Prompt, text: str) -> float:
+        read.append(prompt.text)
+        return float(len(text))
+
+    reward = UncheckedReward(length)
     context = FakeContext(tmp_path, reward=reward)
     best = BestOfN(3, context.policy("base"), context.rollout(), reward)
     told = reading(best, "good ")

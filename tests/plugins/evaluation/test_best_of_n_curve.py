@@ -60,7 +60,12 @@ def test_the_curve_is_the_reward_of_best_of_n(tmp_path: Path) -> None:
 def test_the_pool_is_asked_with_the_prefix_which_the_reward_does_not_read(tmp_path: Path) -> None:
     prompts = [Prompt(f"p{i}", "red blue", split="test") for i in range(3)]
     read, asked = set[str](), set[str]()
-    reward = UncheckedReward(lambda prompt, text: float(len(text) + (read.add(prompt.text) or 0)))
+
+    def length(prompt: Prompt, text: str) -> float:
+        read.add(prompt.text)
+        return float(len(text))
+
+    reward = UncheckedReward(length)
     context = FakeContext(tmp_path, prompts, reward=reward)
     engine, generate = context.rollout(), context.rollout().generate
 
@@ -68,7 +73,7 @@ def test_the_pool_is_asked_with_the_prefix_which_the_reward_does_not_read(tmp_pa
         asked.update(prompt.text for prompt in given)
         return generate(policy, given, *rest)
 
-    engine.generate = listening  # type: ignore[method-assign]
+    engine.generate = listening  # type: ignore[assignment, method-assign]
     responder = context.responder("initial")
     rollout = Rollout.from_texts(context.tokenizer, prompts, ["good"] * 3)
     subject = Subject(responder, rollout, None, None, "good ")

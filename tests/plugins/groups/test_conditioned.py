@@ -198,11 +198,9 @@ def test_the_prefixes_of_all_groups_are_looked_at_before_the_work(tmp_path: Path
     with pytest.raises(UserError, match="no tokens for all of 'nurses is '"):
         list(preflight(BEST, context))
     # Where they are known once the rewards are there, it is said before the first step.
-    context = FakeContext(
-        tmp_path, PROMPTS, reward=TwoGroups(), policy_config={"max_positions": 11}
-    )
+    later = FakeContext(tmp_path, PROMPTS, reward=TwoGroups(), policy_config={"max_positions": 11})
     with pytest.raises(UserError, match="1 of 2 prompts has more than 3 tokens"):
-        ForGroupsTraining(BEST, context)
+        ForGroupsTraining(BEST, later)
 
 
 def test_reward_models_name_their_groups_before_they_are_made(tmp_path: Path) -> None:
