@@ -141,7 +141,7 @@ def _tags(run: FoundRun) -> list[str]:
 
 
 def _when(run: FoundRun) -> str:
-    """When a run was last started, in this machine's time."""
+    """When a run was first started, in this machine's time."""
     try:
         started = datetime.fromisoformat(run.manifest.get("started") or "")
     except ValueError:  # an older version has none

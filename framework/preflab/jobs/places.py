@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.explaining import readable_errors
 from preflab.errors import UserError
+from preflab.jobs.noting import without_labels
 from preflab.jobs.search_file import check_same_search
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
-from preflab.settings import LABELS
 from preflab.storage.artifacts import Store
 from preflab.storage.durable import in_words, unwritable
 from preflab.storage.run_folder import (
@@ -179,15 +179,6 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
 
 def _it(key: str) -> str:
     return "name" if key.startswith("name=") else "folder"
-
-
-def without_labels(overrides: Sequence[str]) -> list[str]:
-    """Overrides without those that say what the run is called: they change nothing else.
-
-    >>> without_labels(["name=mine", "seed=2", "note=tried again"])
-    ['seed=2']
-    """
-    return [word for word in overrides if word.lstrip("+").partition("=")[0] not in LABELS]
 
 
 def _check_free_of_others(root: Path, key: str) -> None:

@@ -44,8 +44,8 @@ COMPLETE, RUNNING, WAITING = "complete", "running", "waiting"
 
 class StageRow(TypedDict):
     """A finished stage of a run. group: its config group; makes: role of the policy that it
-    makes, "" if none; seconds: what this run spent on it; cost: what making the artifact took,
-    whenever that was."""
+    makes, "" if none; reused: whether no attempt of this run made it; seconds: what the attempt
+    that made it spent on it; cost: what making the artifact took, whenever that was."""
 
     stage: str
     group: str
@@ -61,9 +61,9 @@ class StageRow(TypedDict):
 
 class Origin(TypedDict):
     """With what a run was made. process: which one of the host's (`runs.process_mark`); started:
-    when it began, ISO 8601 in UTC; plugin_flags: environment variables that limit or name plugins;
-    where: cwd, in which the command was given, its config_dir, and output_subdir, in which Hydra's
-    files are."""
+    when its first attempt began, ISO 8601 in UTC; plugin_flags: environment variables that limit
+    or name plugins; where: cwd, in which the command was given, its config_dir, and output_subdir,
+    in which Hydra's files are."""
 
     versions: dict[str, str]
     git: str
@@ -79,9 +79,10 @@ class Origin(TypedDict):
 class Manifest(Origin):
     """manifest.json: what was run, with what, and how far it came. name, tags, note: what its owner
     calls it, none of which changes a result; status: running, complete, stopped, failed or waiting
-    ("running" stays if it is killed: see `runs.state_of`); waiting: what
-    people have yet to do, "" if the run does not wait; notices: what was said before the first
-    stage, also when stages that are reused were made."""
+    ("running" stays if it is killed: see `runs.state_of`); seconds: what its stages took in all its
+    attempts, with those that were not finished; waiting: what people have yet to do, "" if the run
+    does not wait; notices: what was said before the first stage, also when stages that are reused
+    were made."""
 
     run: str
     name: str
@@ -92,6 +93,7 @@ class Manifest(Origin):
     seed: int
     arm: str
     status: str
+    seconds: float
     waiting: str
     notices: list[str]
     stages: list[StageRow]
@@ -196,6 +198,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (OSError, ValueError):
         return None
     return cast(Manifest, value) if isinstance(value, dict) else None
+
+
+def seconds_of(manifest: Manifest) -> float:
+    """What a run took in all its attempts; of an older version what its finished stages took."""
+    rows = manifest.get("stages") or ()
+    return float(manifest.get("seconds") or sum(float(row.get("seconds") or 0) for row in rows))
 
 
 def stage_folder(folder: Path, group: str) -> Path | None:

@@ -29,6 +29,7 @@ from preflab.storage.run_folder import (
     is_running,
     read_ledger,
     read_manifest,
+    seconds_of,
 )
 
 ROOT = Path("runs")
@@ -131,8 +132,8 @@ class FoundRun:
 
     @property
     def hours(self) -> float:
-        """What its finished stages took it; stages that it reused take nothing."""
-        return sum(float(row.get("seconds") or 0) for row in self.manifest["stages"]) / 3600
+        """What its stages took in all its attempts; stages that it reused take nothing."""
+        return seconds_of(self.manifest) / 3600
 
 
 def named_below(folder: Path, name: str, levels: int | None = DEPTH) -> list[Path]:
