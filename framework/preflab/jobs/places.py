@@ -36,6 +36,7 @@ from preflab.storage.run_folder import (
     new_folder,
     read_manifest,
 )
+from preflab.storage.runs import running_process, runs_below
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 """Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
@@ -162,8 +163,7 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
         files = (*OVERWRITTEN, LEDGER, MULTIRUN)
         _refuse(folder, [name for name in files if (folder / name).exists()], key)
         return
-    if is_running(folder):
-        raise UserError(f"{key}: another process is running in {folder}: give another {_it(key)}.")
+    _refuse_running(folder, key)
     known = (manifest.get("config_name"), without_labels(manifest.get("overrides") or ()))
     stages = {stage.recipe_id for stage in job.run.stages}
     changed = any(row["recipe"] not in stages for row in manifest.get("stages") or ())
@@ -175,6 +175,26 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
     else:
         return
     raise UserError(f"{key}: {folder} {what}, and nothing is overwritten: give another {_it(key)}.")
+
+
+def check_not_running(line: CommandLine) -> None:
+    """`UserError` if the named run of a command is going on. Checking its jobs takes minutes."""
+    folder = _named(line)
+    if folder is None:
+        return
+    for place in (folder, *(run.folder for run in runs_below(folder))):
+        _refuse_running(place, f"name={folder.name}")
+
+
+def _refuse_running(folder: Path, key: str) -> None:
+    if not is_running(folder):
+        return
+    process = running_process(folder)
+    which = f" (process {process})" if process else ""
+    raise UserError(
+        f"{key}: another process is running in {folder}: wait for it, stop it{which}, or give "
+        f"another {_it(key)}."
+    )
 
 
 def _it(key: str) -> str:

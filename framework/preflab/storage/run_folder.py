@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -27,6 +27,8 @@ ARTIFACTS, REPORT, ERROR, REJECTED = "artifacts", "report.html", "error.txt", "r
 DROPPED = "dropped.txt"
 LEDGER = "ledger.jsonl"
 """In the folder of a multirun: a line for each job."""
+JOBS = "jobs.json"
+"""In the folder of a multirun: its jobs, also those that have not begun, and its process."""
 SEARCH = "search.json"
 """In the folder of a multirun that tries values by itself: its trials."""
 PAGE_AS_TEXT = "report.md"
@@ -268,6 +270,28 @@ def read_ledger(folder: Path) -> list[LedgerLine]:
             if isinstance(value, dict):  # one without a folder is of an older version
                 lines[str(value.get("folder") or value.get("job"))] = cast(LedgerLine, value)
     return list(lines.values())
+
+
+def note_jobs(folder: Path, process: str, first: int, jobs: Sequence[Sequence[str]]) -> None:
+    """Note the jobs that a multirun is going to run, by their overrides. process: the mark of the
+    one that runs them; first: number of the first of them, before which the noted ones stay."""
+    noted = [*read_jobs(folder)[:first], *map(list, jobs)]
+    write_json(folder / JOBS, {"process": process, "jobs": noted})
+
+
+def read_jobs(folder: Path) -> list[list[str]]:
+    """The overrides of all jobs of a multirun; of an older version those of the ended ones."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        noted = json.loads((folder / JOBS).read_bytes())
+        return [[str(word) for word in words] for words in noted["jobs"]]
+    return [[str(word) for word in row.get("overrides") or ()] for row in read_ledger(folder)]
+
+
+def jobs_process(folder: Path) -> str:
+    """The mark of the process that last ran the jobs of a multirun; "" if it is not known."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return str(json.loads((folder / JOBS).read_bytes())["process"])
+    return ""
 
 
 def append_to_ledger(folder: Path, line: LedgerLine) -> None:
