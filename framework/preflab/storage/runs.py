@@ -119,7 +119,8 @@ def running_process(folder: Path) -> int:
     """The id of the process to stop so that nothing goes on in the folder of a run: that of its
     multirun, if it is a job. 0: it is not known."""
     whole, manifest = multirun_of(folder), read_manifest(folder)
-    marks = [jobs_process(whole) if whole else "", str((manifest or {}).get("process") or "")]
+    own = str(manifest.get("process") or "") if manifest else ""
+    marks = [jobs_process(whole) if whole else "", own]
     return next(filter(None, map(lasting, marks)), 0)
 
 
