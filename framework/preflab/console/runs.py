@@ -103,8 +103,8 @@ def _show_list(found: Sequence[FoundRun], measures: Sequence[str]) -> None:
             show(table)
             return
     for run, (arm, seed, started, state, *others) in zip(found, rows, strict=True):
-        cells = zip(("seed", *names[4:]), (seed, *others), strict=True)
-        named = (f"{name} {cell}" for name, cell in cells if cell)
+        last = zip(("seed", *names[4:]), (seed, *others), strict=True)
+        named = (f"{name} {cell}" for name, cell in last if cell)
         print(f"{run.folder}\n  {', '.join((arm, state, started, *named))}")
 
 
