@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 
@@ -25,15 +26,28 @@ class Stopped(BaseException):
         self.exit_code = 128 + signum
 
 
-def end_with(parent: int) -> None:
+_STARTERS: list[int] = []
+
+
+def end_with(parent: int, starter: int = 0) -> None:
     """Have this process sent SIGTERM when its parent, of that process id, ends, even if that one is
-    killed. Linux sends it; elsewhere a thread looks every second whether the parent is there."""
+    killed. Linux sends it; elsewhere a thread looks every second whether the parent is there.
+    starter: another process whose end the parent passes on, if there is one."""
+    _STARTERS[:] = [parent, starter]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != parent:  # it has ended before
             os.kill(os.getpid(), signal.SIGTERM)
     else:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def left_alone() -> bool:
+    """Whether the process that started this one, and with which it ends (`end_with`), is gone."""
+    if not _STARTERS:
+        return False
+    parent, starter = _STARTERS
+    return os.getppid() != parent or (starter > 0 and not Path(f"/proc/{starter}").exists())
 
 
 def _end_after(parent: int) -> None:

@@ -197,18 +197,17 @@ def rerun(arguments: list[str]) -> int:
     """rerun RUN [OVERRIDES...]: the command of a run, or of a multirun, again, with more overrides
     if wanted"""
     from preflab.console.launch import launch
-    from preflab.storage.run_folder import LEDGER, read_ledger, read_manifest
-    from preflab.storage.runs import folder_of, multirun_of, no_run
+    from preflab.storage.run_folder import read_manifest
+    from preflab.storage.runs import folder_of, is_multirun, multirun_of, no_run, runs_below
 
     if not arguments:
         raise UserError("rerun needs a run: preflab rerun runs/config/..., or its name.")
     word, *more = arguments
     run = folder_of(word)
     facts = read_manifest(run)
-    whole = facts is None and (run / LEDGER).is_file()
+    whole = facts is None and is_multirun(run)
     if whole:
-        found = (read_manifest(run / str(row["folder"])) for row in read_ledger(run))
-        facts = next((manifest for manifest in found if manifest), None)
+        facts = next((job.manifest for job in runs_below(run)), None)
     if facts is None:
         raise UserError(no_run(run))
     _take_over_flags(facts.get("plugin_flags") or {})

@@ -17,7 +17,7 @@ from preflab.door.registry import OWN_COMMANDS
 from preflab.errors import UserError
 from preflab.options import schema_of
 from preflab.settings import RunSettings
-from preflab.storage.runs import ROOT, is_run
+from preflab.storage.runs import ROOT, is_multirun, is_run
 
 ACTIONS = {
     "runs": ("compare", "export", "rm"),
@@ -72,15 +72,22 @@ def _answers(words: Sequence[str], word: str) -> list[str]:
     known = list(ACTIONS.get(words[0], ())) if len(words) == 1 else []
     if words[0] in registry().commands():
         known += [*_runs(word), *(path.stem for path in sorted(sweeps_root().glob("*.yaml")))]
-    return known + (_runs(word) if words[0] in OF_RUNS else [])
+    if words[0] not in OF_RUNS:
+        return known
+    return known + _runs(word, words[0] == "chat" or list(words[:2]) == ["runs", "compare"])
 
 
-def _runs(word: str) -> list[str]:
+def _runs(word: str, single: bool = False) -> list[str]:
     """Runs and multiruns below ``runs``: by their names where a word begins so, and by their
-    folders."""
+    folders. single: runs alone, jobs in the place of their multirun."""
     near = [folder for folder in sorted(ROOT.glob("*/*")) if is_run(folder)]
     jobs = [folder for folder in sorted(ROOT.glob("*/*/*")) if is_run(folder)]
-    return [*(folder.name for folder in near if word), *map(str, sorted([*near, *jobs]))]
+    if single:
+        near = [folder for folder in near if not is_multirun(folder)]
+    names = [folder.name for folder in near if word]
+    if single or "/" in word:
+        names += [f"{job.parent.name}/{job.name}" for job in jobs if word]
+    return [*names, *map(str, sorted([*near, *jobs]))]
 
 
 def hydras(line: str) -> str | None:

@@ -39,8 +39,10 @@ def launch(words: Sequence[str]) -> int:
     if line.info:
         return _show(line)
     with seldom_searched():
+        from preflab.jobs.places import check_not_running
         from preflab.planning.reading import check_jobs
 
+        check_not_running(line)
         jobs = check_jobs(line)
     from preflab.jobs.execution import execute, quiet_libraries
 

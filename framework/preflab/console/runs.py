@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from preflab.console.tables import fits, show
 from preflab.errors import UserError, nearest
 from preflab.settings import LABELS
 from preflab.storage.keeping import Removal, export, removal, remove
-from preflab.storage.run_folder import read_ledger
+from preflab.storage.run_folder import read_jobs
 from preflab.storage.runs import ROOT, FoundRun, folder_of, multirun_of, runs_below
 
 WIDEST = (32, 16)
 """Characters of a cell, but for the folder of a run, from which on it is folded: the first with
 which the table fits."""
+ROOM = 60
+"""Characters of what was typed for a run, where it has no arm."""
 
 
 def command(arguments: Sequence[str], usage: str) -> int:
@@ -29,32 +31,40 @@ def command(arguments: Sequence[str], usage: str) -> int:
     first, *rest = arguments or [""]
     if first in _ACTIONS:
         return _ACTIONS[first](rest)
-    if first and not first.startswith("-") and not Path(first).is_dir():
-        raise UserError(_no_folder(first))
+    if first and not first.startswith("-"):
+        arguments = [str(_folder(Path(first))), *rest]
     return _list(list(arguments), usage)
 
 
-def _no_folder(word: str) -> str:
-    return (
-        f"There is no folder {word}: runs are in {ROOT}/ below the folder where they were started. "
-        f"Give a folder, or what to do with runs. {nearest(word, _ACTIONS)}"
-    )
+def _folder(given: Path) -> Path:
+    """The folder of runs that a word means: itself, or that of the run, or multirun, of a name."""
+    if given.is_dir():
+        return given
+    if given == ROOT:
+        raise UserError(
+            f"There is no folder {ROOT}: runs are in {ROOT}/ below the folder where they were "
+            "started. Go there, or give a folder."
+        )
+    try:
+        return folder_of(str(given))
+    except UserError as error:
+        actions = nearest(str(given), _ACTIONS)
+        raise UserError(f"{error} Or give what to do with runs. {actions}") from None
 
 
 def _list(arguments: list[str], usage: str) -> int:
     parser = argparse.ArgumentParser(prog="preflab runs", description=" ".join(usage.split()))
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT, help="or the name of a run")
     parser.add_argument("--measures", default="", help="of the evaluation: names, or families/*")
     parser.add_argument("--tag", default="", help="only runs with this tag")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
-    if not options.folder.is_dir():
-        raise UserError(_no_folder(str(options.folder)))
-    found = runs_below(options.folder)
+    folder = _folder(options.folder)
+    found = runs_below(folder)
     if options.tag:
         tags = {tag for run in found for tag in _tags(run)}
         if options.tag not in tags:
-            raise UserError(f"No run has the tag '{options.tag}'. {nearest(options.tag, tags)}")
+            raise UserError(_no_tag(options.tag, tags, folder))
         found = [run for run in found if options.tag in _tags(run)]
     wanted = chosen(options.measures, found)
     if options.json:
@@ -62,8 +72,14 @@ def _list(arguments: list[str], usage: str) -> int:
     elif found:
         _show_list(found, wanted)
     else:
-        print(f"There is no run in {options.folder}.")
+        print(f"There is no run in {folder}.")
     return 0
+
+
+def _no_tag(tag: str, tags: Collection[str], folder: Path) -> str:
+    if tags:
+        return f"No run has the tag '{tag}'. {nearest(tag, tags)}"
+    return f"No run in {folder} has tags: they are given with a run, as in 'tags=[{tag}]'."
 
 
 def _show_list(found: Sequence[FoundRun], measures: Sequence[str]) -> None:
@@ -74,7 +90,7 @@ def _show_list(found: Sequence[FoundRun], measures: Sequence[str]) -> None:
     from rich.table import Column, Table
 
     extra = [key for key in ("tags", "note") if any(run.manifest.get(key) for run in found)]
-    names = ("arm", "started", "state", "hours", *measures, *extra)
+    names = ("arm", "seed", "started", "state", "hours", *measures, *extra)
     rows = [
         _cells(run, words, measures, extra)
         for run, words in zip(found, _own_words(found), strict=True)
@@ -86,8 +102,9 @@ def _show_list(found: Sequence[FoundRun], measures: Sequence[str]) -> None:
         if fits(table):
             show(table)
             return
-    for run, (arm, started, state, *others) in zip(found, rows, strict=True):
-        named = (f"{name} {cell}" for name, cell in zip(names[3:], others, strict=True) if cell)
+    for run, (arm, seed, started, state, *others) in zip(found, rows, strict=True):
+        last = zip(("seed", *names[4:]), (seed, *others), strict=True)
+        named = (f"{name} {cell}" for name, cell in last if cell)
         print(f"{run.folder}\n  {', '.join((arm, state, started, *named))}")
 
 
@@ -97,7 +114,8 @@ def _cells(
     """What is said of a run. words: what was typed for it, in the place of an arm's name."""
     labels = {"tags": " ".join(_tags(run)), "note": str(run.manifest.get("note") or "")}
     return [
-        str(run.manifest.get("arm") or " ".join(words) or NOTHING),
+        str(run.manifest.get("arm") or _short(words) or NOTHING),
+        str(run.manifest.get("seed", NOTHING)),
         _when(run),
         run.state,
         f"{run.hours:.3g}",
@@ -106,19 +124,44 @@ def _cells(
     ]
 
 
+def _short(words: Sequence[str]) -> str:
+    """As many whole words as there is room for; --json has all.
+
+    >>> _short(["algorithm=ppo", "a=" + 50 * "1"]), _short(["a=" + 60 * "1"])[-4:]
+    ('algorithm=ppo …', '111…')
+    """
+    text = " ".join(words)
+    if len(text) <= ROOM:
+        return text
+    kept = text[: ROOM - 1].rpartition(" ")[0]
+    return f"{kept} …" if kept else f"{text[: ROOM - 1]}…"
+
+
 def _own_words(found: Sequence[FoundRun]) -> Iterator[list[str]]:
-    """What was typed for each run: of a job what not all jobs of its multirun have."""
+    """What was typed for each run, without seeds: of a job what not all jobs have that its multirun
+    is going to run."""
     whole = {run.folder: multirun_of(run.folder) for run in found}
-    jobs = {place: read_ledger(place) for place in whole.values() if place is not None}
+    jobs = {place: read_jobs(place) for place in whole.values() if place is not None}
     common: dict[Path | None, set[str]] = {
-        place: set[str].intersection(*(set(row.get("overrides") or ()) for row in rows))
-        for place, rows in jobs.items()
-        if rows
+        place: set[str].intersection(*map(set, words))
+        for place, words in jobs.items()
+        if len(words) > 1
     }
     for run in found:
         shared = common.get(whole[run.folder], ())
         typed = [str(word) for word in run.manifest.get("overrides") or ()]
-        yield [w for w in typed if w not in shared and w.partition("=")[0] not in LABELS]
+        yield [word for word in typed if word not in shared and not _tells_no_arm(word)]
+
+
+def _tells_no_arm(word: str) -> bool:
+    """Whether an override is a label, or gives other random numbers and nothing else.
+
+    >>> [_tells_no_arm(f"{key}=1") for key in ("note", "seed", "sft.seed", "data.seed")]
+    [True, True, True, False]
+    """
+    key = word.lstrip("+").partition("=")[0]
+    group, _, name = key.rpartition(".")
+    return key in LABELS or (name == "seed" and group not in ("data", "labeler"))
 
 
 def _facts(run: FoundRun, measures: Sequence[str]) -> dict[str, Any]:
@@ -141,7 +184,7 @@ def _tags(run: FoundRun) -> list[str]:
 
 
 def _when(run: FoundRun) -> str:
-    """When a run was last started, in this machine's time."""
+    """When a run was first started, in this machine's time."""
     try:
         started = datetime.fromisoformat(run.manifest.get("started") or "")
     except ValueError:  # an older version has none

@@ -64,6 +64,7 @@ class Stages:
         self.environment = Environment(run, observe, looks)
         self._fresh: set[str] = set()
         self._notices: list[Notice] | None = None
+        self._began: float | None = None
         self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
@@ -73,6 +74,12 @@ class Stages:
         if self._notices is None:
             self._notices = preflight(self.environment, self.pending())
         return [notice.text for notice in self._notices]
+
+    @property
+    def unfinished(self) -> float:
+        """Seconds that this process has spent on the stage that it makes now, or has failed to
+        make."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
 
     def notices(self) -> list[str]:
         """What was said before the first stage, and what of it was said when the stages that are
@@ -172,7 +179,8 @@ class Stages:
         require_folder(runtime, partial)
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
-        started, spent = time.monotonic(), Spent(self._work)
+        self._began = started = time.monotonic()
+        spent = Spent(self._work)
         graph, sharded = self.run.graph, self.run.settings.checkpoint.sharded
         used = self._used_by(graph[stage.name].group, graph.used(stage.name))
         with blamed(*used, kept=lambda: _kept(partial)):
@@ -210,6 +218,7 @@ class Stages:
         }
         artifact = self._seen(self._committed(stage, partial, facts), verify=False)
         self._fresh.add(stage.name)
+        self._began = None
         self.observe(
             "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from preflab.errors import PreflabError, StorageError, Waiting
 from preflab.runtime import is_main
-from preflab.signals import Stopped
+from preflab.signals import Stopped, left_alone
 from preflab.storage.durable import disk_error
 
 
@@ -35,7 +35,8 @@ def show(error: BaseException, log: Path | None = None) -> None:
     if isinstance(error, Waiting) and not is_main():
         return  # process 0 says it
     if isinstance(error, (Stopped, KeyboardInterrupt)):
-        text = "preflab: stopped; give the same command again to resume"
+        why = ", since the process that started it is gone" if left_alone() else ""
+        text = f"preflab: stopped{why}; give the same command again to resume"
     elif isinstance(error, PreflabError):
         text = f"preflab: {error}"
     elif refusal := disk_error(error):

@@ -17,29 +17,27 @@ from typing import Any
 
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
-from preflab.engine.stages import FinishedStage, Stages
+from preflab.engine.stages import Stages
 from preflab.errors import Waiting
+from preflab.jobs.noting import Noting
 from preflab.jobs.tracking import trackers
 from preflab.planning.asking import FOLDER_MARK, inspect
 from preflab.planning.checks import check_unchanged
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
 from preflab.runtime import is_main
-from preflab.signals import Stopped, StopRequest
+from preflab.signals import StopRequest
 from preflab.storage.durable import write_json, writing
 from preflab.storage.run_folder import (
-    ARTIFACTS,
     COMPLETE,
     DROPPED,
     REJECTED,
     RUNNING,
     SUMMARY,
-    WAITING,
     Manifest,
     StageRow,
     Summary,
     running,
-    write_manifest,
 )
 from preflab.storage.runs import process_mark
 from preflab.version import __version__
@@ -73,7 +71,8 @@ def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
     check_unchanged(run)
     manifest = _manifest(job, folder)
     stages.owner = f"process {os.getpid()} on {manifest['host']}, with the folder {folder}"
-    _note(folder, manifest, stages, RUNNING)
+    noting = Noting(folder, manifest, stages)
+    noting.note(RUNNING)
     _write_rejected(folder, run)
     names = [stage.name for stage in run.stages]
     facts: dict[str, Any] = {"folder": folder, "config": job.config, "stages": names}
@@ -86,19 +85,19 @@ def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
                 manifest["notices"] = stages.preflight()
                 _show_notices(manifest["notices"])
                 _write_dropped(folder, stages.record_counts())
-                _note(folder, manifest, stages, RUNNING)
-                stages.make_all(lambda: _note_stage(folder, manifest, stages))
+                noting.note(RUNNING)
+                stages.make_all(noting.note_stage)
                 manifest["notices"] = stages.notices()
-                summary = _summary(manifest, stages)
+                summary = _summary(manifest, stages, noting.rows())
                 stages.close()
                 _write_dropped(folder, summary["records"])
                 if is_main():
                     write_json(folder / SUMMARY, summary)
-                _note(folder, manifest, stages, COMPLETE)
+                noting.note(COMPLETE)
         except BaseException as error:
             # A full disk is the error to report, not that it cannot be noted.
             with contextlib.suppress(OSError):
-                _note_end(folder, manifest, stages, error)
+                noting.note_end(error)
             observe("preflab_run_failed", folder=folder, error=error)
             raise
         observe("preflab_run_finished", folder=folder, summary=summary)
@@ -116,16 +115,6 @@ def _named(folder: Path) -> Iterator[None]:
             "waiting. What was made is kept, and the same command goes on, as does: preflab rerun "
             f"{here}\n{str(error).replace(FOLDER_MARK, here)}"
         ) from error
-
-
-def _note_end(folder: Path, manifest: Manifest, stages: Stages, error: BaseException) -> None:
-    """Note how a run ended that is not complete."""
-    if isinstance(error, Waiting):
-        manifest["waiting"] = str(error).splitlines()[-1]
-        _note(folder, manifest, stages, WAITING)
-        return
-    stopped = isinstance(error, (Stopped, KeyboardInterrupt))
-    _note(folder, manifest, stages, "stopped" if stopped else "failed")
 
 
 def quiet_libraries() -> None:
@@ -161,45 +150,16 @@ def _manifest(job: Job, folder: Path) -> Manifest:
             "output_subdir": job.output_subdir,
         },
         status="",
+        seconds=0.0,
         waiting="",
         notices=[],
         stages=[],
     )
 
 
-def _note(folder: Path, manifest: Manifest, stages: Stages, status: str) -> None:
-    """Write the manifest with the stages finished so far."""
-    if is_main():
-        manifest["status"], manifest["stages"] = status, list(map(_row, stages.finished))
-        write_manifest(folder, manifest)
-
-
-def _note_stage(folder: Path, manifest: Manifest, stages: Stages) -> None:
-    """Note a finished stage at once, so that nobody removes its artifact as that of no run."""
-    if is_main():
-        _link_artifacts(folder, stages.finished)
-    _note(folder, manifest, stages, RUNNING)
-
-
 def _show_notices(notices: Sequence[str]) -> None:
     for notice in notices if is_main() else ():
         print(f"preflab: {notice}", file=sys.stderr)
-
-
-def _row(finished: FinishedStage) -> StageRow:
-    stage = finished.stage
-    return StageRow(
-        stage=stage.name,
-        group=stage.choice.key,
-        name=stage.choice.name,
-        makes=stage.makes,
-        recipe=stage.recipe_id,
-        seed=stage.seed,
-        artifact=str(finished.artifact.folder.resolve()),
-        reused=finished.reused,
-        seconds=round(finished.seconds, 2),
-        cost=finished.artifact.manifest.get("cost", {}),
-    )
 
 
 def _write_rejected(folder: Path, run: Run) -> None:
@@ -227,7 +187,7 @@ def _write_dropped(folder: Path, records: Mapping[str, Any]) -> None:
         (folder / DROPPED).write_text(text, encoding="utf8", errors="backslashreplace")
 
 
-def _summary(manifest: Manifest, stages: Stages) -> Summary:
+def _summary(manifest: Manifest, stages: Stages, rows: Sequence[StageRow]) -> Summary:
     """The run in one file: what was made, and what the evaluation measured."""
     summary = Summary(
         run=manifest["run"],
@@ -235,8 +195,8 @@ def _summary(manifest: Manifest, stages: Stages) -> Summary:
         overrides=manifest["overrides"],
         seed=manifest["seed"],
         arm=manifest["arm"],
-        computed=[f.stage.name for f in stages.finished if not f.reused],
-        reused=[f.stage.name for f in stages.finished if f.reused],
+        computed=[row["stage"] for row in rows if not row["reused"]],
+        reused=[row["stage"] for row in rows if row["reused"]],
         records={},
         accounting={},
     )
@@ -249,18 +209,6 @@ def _summary(manifest: Manifest, stages: Stages) -> Summary:
             summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))
     summary["records"] |= stages.record_counts()
     return summary
-
-
-def _link_artifacts(folder: Path, finished: Sequence[FinishedStage]) -> None:
-    links = folder / ARTIFACTS
-    links.mkdir(exist_ok=True)
-    for item in finished:
-        link = links / item.stage.name
-        target = os.path.relpath(item.artifact.folder.resolve(), links.resolve())
-        if link.is_symlink() and os.readlink(link) == target:
-            continue
-        link.unlink(missing_ok=True)
-        link.symlink_to(target, target_is_directory=True)
 
 
 def _versions() -> dict[str, str]:

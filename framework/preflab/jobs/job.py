@@ -54,8 +54,10 @@ from preflab.storage.run_folder import (
     LedgerLine,
     append_to_ledger,
     is_complete,
+    note_jobs,
     read_ledger,
 )
+from preflab.storage.runs import process_mark
 
 IN_TURN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's default launcher: one job after the other. Its part is done here, with the checked jobs.
@@ -130,6 +132,8 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.overrides.hydra.append("hydra.mode=MULTIRUN")
     OmegaConf.save(config, folder / MULTIRUN)
+    words = [list(job.overrides) for job in jobs]
+    note_jobs(folder, process_mark(os.getpid()), line.first_job, words)
     if config.hydra.launcher.get("_target_") == IN_TURN:
         for job in jobs:
             _run_here(job, context, "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -138,7 +142,6 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task, config=config
     )
-    words = [list(job.overrides) for job in jobs]
     for returned in launcher.launch(words, initial_job_idx=line.first_job):
         returned.return_value  # noqa: B018  raises what a worker raised outside of its job
 
@@ -283,7 +286,7 @@ def _in_child(
         gc.freeze()  # no search for garbage in what it has from its parent: that stays shared
         code = 1
         try:
-            end_with(parent)
+            end_with(parent, starter)
             error_file.parent.mkdir(parents=True, exist_ok=True)
             with error_file.open("w", encoding="utf8") as stream:
                 faulthandler.enable(stream)  # where a crash in native code came from

@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.explaining import readable_errors
 from preflab.errors import UserError
+from preflab.jobs.noting import without_labels
 from preflab.jobs.search_file import check_same_search
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
-from preflab.settings import LABELS
 from preflab.storage.artifacts import Store
 from preflab.storage.durable import in_words, unwritable
 from preflab.storage.run_folder import (
@@ -36,6 +36,7 @@ from preflab.storage.run_folder import (
     new_folder,
     read_manifest,
 )
+from preflab.storage.runs import running_process, runs_below
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 """Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
@@ -162,8 +163,7 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
         files = (*OVERWRITTEN, LEDGER, MULTIRUN)
         _refuse(folder, [name for name in files if (folder / name).exists()], key)
         return
-    if is_running(folder):
-        raise UserError(f"{key}: another process is running in {folder}: give another {_it(key)}.")
+    _refuse_running(folder, key)
     known = (manifest.get("config_name"), without_labels(manifest.get("overrides") or ()))
     stages = {stage.recipe_id for stage in job.run.stages}
     changed = any(row["recipe"] not in stages for row in manifest.get("stages") or ())
@@ -177,17 +177,28 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
     raise UserError(f"{key}: {folder} {what}, and nothing is overwritten: give another {_it(key)}.")
 
 
+def check_not_running(line: CommandLine) -> None:
+    """`UserError` if the named run of a command is going on. Checking its jobs takes minutes."""
+    folder = _named(line)
+    if folder is None:
+        return
+    for place in (folder, *(run.folder for run in runs_below(folder))):
+        _refuse_running(place, f"name={folder.name}")
+
+
+def _refuse_running(folder: Path, key: str) -> None:
+    if not is_running(folder):
+        return
+    process = running_process(folder)
+    which = f" (process {process})" if process else ""
+    raise UserError(
+        f"{key}: another process is running in {folder}: wait for it, stop it{which}, or give "
+        f"another {_it(key)}."
+    )
+
+
 def _it(key: str) -> str:
     return "name" if key.startswith("name=") else "folder"
-
-
-def without_labels(overrides: Sequence[str]) -> list[str]:
-    """Overrides without those that say what the run is called: they change nothing else.
-
-    >>> without_labels(["name=mine", "seed=2", "note=tried again"])
-    ['seed=2']
-    """
-    return [word for word in overrides if word.lstrip("+").partition("=")[0] not in LABELS]
 
 
 def _check_free_of_others(root: Path, key: str) -> None:

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -27,6 +27,8 @@ ARTIFACTS, REPORT, ERROR, REJECTED = "artifacts", "report.html", "error.txt", "r
 DROPPED = "dropped.txt"
 LEDGER = "ledger.jsonl"
 """In the folder of a multirun: a line for each job."""
+JOBS = "jobs.json"
+"""In the folder of a multirun: its jobs, also those that have not begun, and its process."""
 SEARCH = "search.json"
 """In the folder of a multirun that tries values by itself: its trials."""
 PAGE_AS_TEXT = "report.md"
@@ -44,8 +46,8 @@ COMPLETE, RUNNING, WAITING = "complete", "running", "waiting"
 
 class StageRow(TypedDict):
     """A finished stage of a run. group: its config group; makes: role of the policy that it
-    makes, "" if none; seconds: what this run spent on it; cost: what making the artifact took,
-    whenever that was."""
+    makes, "" if none; reused: whether no attempt of this run made it; seconds: what the attempt
+    that made it spent on it; cost: what making the artifact took, whenever that was."""
 
     stage: str
     group: str
@@ -61,9 +63,9 @@ class StageRow(TypedDict):
 
 class Origin(TypedDict):
     """With what a run was made. process: which one of the host's (`runs.process_mark`); started:
-    when it began, ISO 8601 in UTC; plugin_flags: environment variables that limit or name plugins;
-    where: cwd, in which the command was given, its config_dir, and output_subdir, in which Hydra's
-    files are."""
+    when its first attempt began, ISO 8601 in UTC; plugin_flags: environment variables that limit
+    or name plugins; where: cwd, in which the command was given, its config_dir, and output_subdir,
+    in which Hydra's files are."""
 
     versions: dict[str, str]
     git: str
@@ -79,9 +81,10 @@ class Origin(TypedDict):
 class Manifest(Origin):
     """manifest.json: what was run, with what, and how far it came. name, tags, note: what its owner
     calls it, none of which changes a result; status: running, complete, stopped, failed or waiting
-    ("running" stays if it is killed: see `runs.state_of`); waiting: what
-    people have yet to do, "" if the run does not wait; notices: what was said before the first
-    stage, also when stages that are reused were made."""
+    ("running" stays if it is killed: see `runs.state_of`); seconds: what its stages took in all its
+    attempts, with those that were not finished; waiting: what people have yet to do, "" if the run
+    does not wait; notices: what was said before the first stage, also when stages that are reused
+    were made."""
 
     run: str
     name: str
@@ -92,6 +95,7 @@ class Manifest(Origin):
     seed: int
     arm: str
     status: str
+    seconds: float
     waiting: str
     notices: list[str]
     stages: list[StageRow]
@@ -198,6 +202,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     return cast(Manifest, value) if isinstance(value, dict) else None
 
 
+def seconds_of(manifest: Manifest) -> float:
+    """What a run took in all its attempts; of an older version what its finished stages took."""
+    rows = manifest.get("stages") or ()
+    return float(manifest.get("seconds") or sum(float(row.get("seconds") or 0) for row in rows))
+
+
 def stage_folder(folder: Path, group: str) -> Path | None:
     """The artifact of the stage that a config group makes, in a run folder; None if the run has
     none, or it is not there any more."""
@@ -260,6 +270,28 @@ def read_ledger(folder: Path) -> list[LedgerLine]:
             if isinstance(value, dict):  # one without a folder is of an older version
                 lines[str(value.get("folder") or value.get("job"))] = cast(LedgerLine, value)
     return list(lines.values())
+
+
+def note_jobs(folder: Path, process: str, first: int, jobs: Sequence[Sequence[str]]) -> None:
+    """Note the jobs that a multirun is going to run, by their overrides. process: the mark of the
+    one that runs them; first: number of the first of them, before which the noted ones stay."""
+    noted = [*read_jobs(folder)[:first], *map(list, jobs)]
+    write_json(folder / JOBS, {"process": process, "jobs": noted})
+
+
+def read_jobs(folder: Path) -> list[list[str]]:
+    """The overrides of all jobs of a multirun; of an older version those of the ended ones."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        noted = json.loads((folder / JOBS).read_bytes())
+        return [[str(word) for word in words] for words in noted["jobs"]]
+    return [[str(word) for word in row.get("overrides") or ()] for row in read_ledger(folder)]
+
+
+def jobs_process(folder: Path) -> str:
+    """The mark of the process that last ran the jobs of a multirun; "" if it is not known."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return str(json.loads((folder / JOBS).read_bytes())["process"])
+    return ""
 
 
 def append_to_ledger(folder: Path, line: LedgerLine) -> None:

@@ -7,7 +7,7 @@ import itertools
 import json
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from preflab.errors import UserError, nearest
 from preflab.signals import process_name
 from preflab.storage.run_folder import (
     ARTIFACTS,
+    JOBS,
     LEDGER,
     MANIFEST,
     RUNNING,
@@ -27,8 +28,10 @@ from preflab.storage.run_folder import (
     Manifest,
     config_file,
     is_running,
+    jobs_process,
     read_ledger,
     read_manifest,
+    seconds_of,
 )
 
 ROOT = Path("runs")
@@ -103,10 +106,22 @@ def state_of(folder: Path, manifest: Mapping[str, Any]) -> str:
         return status
     if str(manifest.get("host") or "") != platform.node():
         return UNKNOWN
-    mark = str(manifest.get("process") or "")
+    return RUNNING if lasting(str(manifest.get("process") or "")) else KILLED
+
+
+def lasting(mark: str) -> int:
+    """The id of the process of a mark (`process_mark`), if it lasts on this machine; 0 if not."""
     number = mark.split(" ")[-2] if mark.count(" ") >= 2 else ""
-    alive = number.isdecimal() and process_mark(int(number)) == mark
-    return RUNNING if alive else KILLED
+    return int(number) if number.isdecimal() and process_mark(int(number)) == mark else 0
+
+
+def running_process(folder: Path) -> int:
+    """The id of the process to stop so that nothing goes on in the folder of a run: that of its
+    multirun, if it is a job. 0: it is not known."""
+    whole, manifest = multirun_of(folder), read_manifest(folder)
+    own = str(manifest.get("process") or "") if manifest else ""
+    marks = [jobs_process(whole) if whole else "", own]
+    return next(filter(None, map(lasting, marks)), 0)
 
 
 @dataclass(frozen=True)
@@ -131,8 +146,8 @@ class FoundRun:
 
     @property
     def hours(self) -> float:
-        """What its finished stages took it; stages that it reused take nothing."""
-        return sum(float(row.get("seconds") or 0) for row in self.manifest["stages"]) / 3600
+        """What its stages took in all its attempts; stages that it reused take nothing."""
+        return seconds_of(self.manifest) / 3600
 
 
 def named_below(folder: Path, name: str, levels: int | None = DEPTH) -> list[Path]:
@@ -175,12 +190,17 @@ def natural(path: Path) -> list[tuple[int, str]]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run, or of a multirun."""
-    return (folder / MANIFEST).is_file() or (folder / LEDGER).is_file()
+    return (folder / MANIFEST).is_file() or is_multirun(folder)
+
+
+def is_multirun(folder: Path) -> bool:
+    """Whether a folder is that of a multirun, also before its first job has ended."""
+    return (folder / LEDGER).is_file() or (folder / JOBS).is_file()
 
 
 def multirun_of(folder: Path) -> Path | None:
     """The folder of the multirun that a run is a job of; None if it is none."""
-    return next((p for p in folder.absolute().parents[:DEPTH] if (p / LEDGER).is_file()), None)
+    return next(filter(is_multirun, folder.absolute().parents[:DEPTH]), None)
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -198,7 +218,7 @@ def no_run(folder: Path) -> str:
         return f"There is no folder {folder}: give the folder of a run, or its name."
     below = [str(run.folder) for run in runs_below(folder)]
     example = f"give one run, for example {below[0]}" if below else "none of its jobs has started"
-    if (folder / LEDGER).is_file():
+    if is_multirun(folder):
         return f"{folder} is a multirun, not one run: {example}."
     without = f"{folder} is not the folder of a run: it has no {MANIFEST} that can be read."
     return f"{without} It holds runs: {example}." if below else without
@@ -219,11 +239,31 @@ def folder_of(word: str, root: Path = ROOT) -> Path:
         raise UserError(f"{word}: {len(called)} runs are called so: {listed}. Give one of them.")
     if Path(word).is_dir():
         raise UserError(no_run(Path(word)))
+    if (job := _job(word, known, root)) is not None:
+        return job
     names = [folder.name for folder in sorted(known, key=natural)[-20:]]
     raise UserError(
         f"There is no run '{word}': neither a folder nor a name below {root}/. "
-        f"{nearest(word, names)}"
+        + (nearest(word, names) if names else f"No run is below {root}/.")
     )
+
+
+def _job(word: str, known: Sequence[Path], root: Path) -> Path | None:
+    """The job that is called by the name of its multirun, as in study/0, or the run that is called
+    by its config and name; None if a word is of neither form. `UserError` for a multirun that has
+    no such job, or several."""
+    if is_run(root / word):
+        return root / word
+    name, _, job = word.partition("/")
+    whole = [folder for folder in known if folder.name == name and is_multirun(folder)]
+    found = [folder / job for folder in whole if job and is_run(folder / job)]
+    if len(found) > 1:
+        raise UserError(f"{word}: {len(found)} runs are called so: {', '.join(map(str, found))}.")
+    if found or not whole or not job:
+        return next(iter(found), None)
+    jobs = [str(run.folder.relative_to(whole[0])) for run in runs_below(whole[0])]
+    begun = nearest(job, jobs) if jobs else "None of its jobs has started."
+    raise UserError(f"The multirun {whole[0]} has no job '{job}' that has started. {begun}")
 
 
 def _name(folder: Path) -> str:

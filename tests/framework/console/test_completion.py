@@ -59,6 +59,21 @@ def test_runs_are_offered_by_their_folders(tmp_path: Path, monkeypatch: pytest.M
     assert set(own_answers("preflab power al")) == {"all", "algorithms"}
 
 
+def test_where_one_run_is_asked_for_the_jobs_of_a_multirun_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for job in ("0", "1"):
+        write(Path("runs/study/kl1") / job)
+    Path("runs/study/kl1/ledger.jsonl").touch()
+    jobs = ["runs/study/kl1/0", "runs/study/kl1/1"]
+    assert own_answers("preflab runs compare runs/study/kl") == jobs
+    assert own_answers("preflab chat kl") == ["kl1/0", "kl1/1"]
+    assert own_answers("preflab runs rm kl1") == ["kl1"]
+    assert own_answers("preflab rerun kl1/") == ["kl1/0", "kl1/1"]
+    assert own_answers("preflab runs rm runs/") == ["runs/study/kl1", *jobs]
+
+
 def test_studies_of_an_own_folder_are_offered(tmp_path: Path) -> None:
     (tmp_path / "ladder_of_mine.yaml").touch()
     assert own_answers(f"preflab -cd {tmp_path} -cn ladder") == ["ladder", "ladder_of_mine"]

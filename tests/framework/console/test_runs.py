@@ -12,6 +12,7 @@ from framework.storage.test_runs import write
 from preflab import UserError
 from preflab.console import runs
 from preflab.console.commands import run
+from preflab.storage.run_folder import note_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         facts = {"name": name, "tags": ["tax", name], "note": f"try {name}", "versions": {"x": "1"}}
         started = "2026-11-29T12:00:00+00:00"
         folder = write(
-            Path("runs/config") / name, arm="PPO", started=started, stages=stages, **facts
+            Path("runs/config") / name, arm="PPO", seed=1, started=started, stages=stages, **facts
         )
         config = {
             "name": name,
@@ -43,8 +44,8 @@ def test_the_table_has_name_arm_state_hours_and_chosen_measures(
     table = capsys.readouterr().out
     row = next(line for line in table.splitlines() if "runs/config/b" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells[:2] == ["runs/config/b", "PPO"]
-    assert cells[3:] == ["complete", "0.25", "0.2", "tax b", "try b"]  # 900 s are 0.25 hours
+    assert cells[:3] == ["runs/config/b", "PPO", "1"]
+    assert cells[4:] == ["complete", "0.25", "0.2", "tax b", "try b"]  # 900 s are 0.25 hours
 
 
 def test_json_and_tags(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,38 +59,89 @@ def test_json_and_tags(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_can_be_copied_at_any_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table needs 77 characters: cells of 13, 3, 16, 8, 5, 5 and 5 (55), two blanks in each
-    (14), and 8 lines around them."""
+    """The table needs 84 characters: cells of 13, 3, 4, 16, 8, 5, 5 and 5 (59), two blanks in each
+    (16), and 9 lines around them."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     run("runs", [])
     lines = capsys.readouterr().out.splitlines()
     assert sum("runs/config/b " in f"{line} " for line in lines) == 1
-    assert lines[0].startswith("┏") == (width >= 80)
-    if width < 80:
-        assert "PPO, complete, 2026-11-29 12:00, hours 0.25, tags tax b, note try b" in lines[3]
+    assert lines[0].startswith("┏") == (width >= 84)
+    if width < 84:
+        assert (
+            "PPO, complete, 2026-11-29 12:00, seed 1, hours 0.25, tags tax b, note try b"
+            in lines[3]
+        )
 
 
 def test_without_an_arm_the_words_tell_runs_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the jobs of a multirun those that not all of them have."""
+    """Of the jobs of a multirun those that not all of them have; never the seed."""
     both = ["algorithm=ppo", "name=x"]
-    write(Path("runs/config/m/0"), overrides=[*both, "seed=1"])
-    write(Path("runs/config/m/1"), overrides=[*both, "seed=2"])
-    rows = [{"job": i, "folder": str(i), "overrides": [*both, f"seed={i + 1}"]} for i in (0, 1)]
+    coefs = {"0": "a.coef=1", "1": "a.coef=2"}
+    for job, coef in coefs.items():
+        write(Path("runs/config/m") / job, overrides=[*both, coef, "seed=1"])
+    rows = [
+        {"job": int(i), "folder": i, "overrides": [*both, coef, "seed=1"]}
+        for i, coef in coefs.items()
+    ]
     Path("runs/config/m/ledger.jsonl").write_text("\n".join(map(json.dumps, rows)))
     write(Path("runs/config/alone"), overrides=[*both, "seed=1"])
+    cells = arms(capsys)
+    assert cells["runs/config/m/0"] == "a.coef=1"
+    assert cells["runs/config/m/1"] == "a.coef=2"
+    assert cells["runs/config/alone"] == "algorithm=ppo"
+
+
+def arms(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The arm of each run in the table."""
     run("runs", [])
     lines = capsys.readouterr().out.splitlines()
-    cells = {c[1].strip(): c[2].strip() for line in lines if len(c := line.split("│")) > 2}
-    assert cells["runs/config/m/0"] == "seed=1"
-    assert cells["runs/config/m/1"] == "seed=2"
-    assert cells["runs/config/alone"] == "algorithm=ppo seed=1"
+    return {c[1].strip(): c[2].strip() for line in lines if len(c := line.split("│")) > 2}
+
+
+def test_arms_have_their_names_before_all_jobs_have_begun(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two of four jobs exist, which differ in the seed alone, and only the first has ended."""
+    words = [["p=1", f"a.coef={coef}", f"seed={seed}"] for coef in (1, 2) for seed in (11, 12)]
+    for number in (0, 1):
+        write(Path("runs/config/m") / str(number), overrides=words[number])
+    note_jobs(Path("runs/config/m"), "", 0, words)
+    row = {"job": 0, "folder": "0", "overrides": words[0]}
+    Path("runs/config/m/ledger.jsonl").write_text(json.dumps(row))
+    cells = arms(capsys)
+    assert {cells["runs/config/m/0"], cells["runs/config/m/1"]} == {"a.coef=1"}
+
+
+def test_what_was_typed_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"algorithm.option_{i}=0.12345" for i in range(20)]
+    write(Path("runs/config/alone"), overrides=words)
+    run("runs", [])
+    table = capsys.readouterr().out
+    assert [word in table for word in words[:3]] == [True, True, False]  # 26 + 1 + 26 + 2 of 60
+    run("runs", ["--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["overrides"] for row in rows if row["folder"].endswith("alone")] == [words]
+
+
+def test_a_name_lists_the_runs_of_a_multirun(capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("runs/config/m/0"))
+    Path("runs/config/m/ledger.jsonl").touch()
+    for word in ("m", "m/0"):
+        run("runs", ["--json", word])
+        assert [r["folder"] for r in json.loads(capsys.readouterr().out)] == ["runs/config/m/0"]
+
+
+def test_that_no_run_has_tags_is_said() -> None:
+    write(Path("runs/other/c"))
+    with pytest.raises(UserError, match=r"^No run in runs/other has tags: .*tags=\[nosuch\]"):
+        run("runs", ["runs/other", "--tag", "nosuch"])
 
 
 WRONG = {
     "a measure that none has": (["--measures", "reward/prox"], "Did you mean 'reward/proxy'"),
     "a tag that none has": (["--tag", "taxi"], "Did you mean 'tax'"),
-    "a folder that is not there": (["elsewhere"], "There is no folder elsewhere"),
+    "a folder that is not there": (["elsewhere"], "There is no run 'elsewhere'"),
     "a misspelt action": (["comapre", "a", "b"], "Did you mean 'compare'"),
     "one run to compare": (["compare", "a"], "needs two runs"),
     "a run that is not there": (["rm", "c"], "There is no run 'c'"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from preflab import NumericError, PluginError, StorageError, UserError, Waiting
+from preflab import NumericError, PluginError, StorageError, UserError, Waiting, signals
 from preflab.jobs.endings import exit_code, show
 from preflab.signals import Stopped
 
@@ -51,6 +52,20 @@ def test_what_a_person_can_mend_is_one_line(
     assert capsys.readouterr().err == text
     log = tmp_path / "error.txt"
     assert (log.read_text() if log.exists() else "") == text
+
+
+def test_a_process_whose_starter_is_gone_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its parent is no process with this id: it has ended, as after kill -9."""
+    child = os.fork()
+    if child == 0:
+        signals._STARTERS[:] = [os.getpid(), 0]
+        show(Stopped(15))
+        os._exit(0)
+    os.waitpid(child, 0)
+    show(Stopped(15))  # this one was started by nobody of ours
+    stopped = "preflab: stopped{}; give the same command again to resume\n"
+    gone = stopped.format(", since the process that started it is gone")
+    assert capfd.readouterr().err == gone + stopped.format("")
 
 
 def test_anything_else_is_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from preflab import UserError
 from preflab.composing.compose import parse
-from preflab.jobs.places import Places, check_places, places
+from preflab.jobs.places import Places, check_not_running, check_places, places
 from preflab.planning.reading import check_jobs
-from preflab.storage.run_folder import running
+from preflab.storage.run_folder import note_jobs, running
+from preflab.storage.runs import process_mark
 
 BASE = ("sft=none", "algorithm=none", "reward_model=none", "evaluation=none", "policy=tiny")
 
@@ -133,9 +134,23 @@ def test_a_run_that_is_going_on_is_left_alone() -> None:
     _manifest("mine", (), status="running")
     with (
         running(Path("mine")),
-        pytest.raises(UserError, match="another process is running in mine"),
+        pytest.raises(UserError, match="another process is running in mine: wait for it, stop it,"),
     ):
         _places("hydra.run.dir=mine")
+
+
+def test_a_named_command_that_is_going_on_is_refused_before_its_jobs_are_checked() -> None:
+    """With the id of the process to stop: that of the multirun, not that of the job."""
+    line = parse(["-m", "name=kl1", "seed=1,2"])
+    check_not_running(line)
+    _manifest("runs/config/kl1/0", (), status="running")
+    note_jobs(Path("runs/config/kl1"), process_mark(os.getpid()), 0, [[], []])
+    check_not_running(line)
+    with (
+        running(Path("runs/config/kl1/0")),
+        pytest.raises(UserError, match=rf"kl1/0: wait .* stop it \(process {os.getpid()}\), or "),
+    ):
+        check_not_running(line)
 
 
 def test_a_name_is_the_last_part_of_the_folder() -> None:

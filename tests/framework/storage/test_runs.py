@@ -14,7 +14,7 @@ import pytest
 
 from preflab import UserError
 from preflab.storage import runs
-from preflab.storage.run_folder import running
+from preflab.storage.run_folder import note_jobs, read_jobs, running
 from preflab.storage.runs import (
     choices,
     composed,
@@ -98,6 +98,18 @@ def test_hours_are_those_of_the_runs_own_stages(tmp_path: Path) -> None:
     assert run.measures == {"m": {"value": 1.0}}
 
 
+def test_hours_are_those_of_all_attempts(tmp_path: Path) -> None:
+    write(tmp_path, stages=[{"seconds": 1800.0}], seconds=5400.0)
+    assert runs_below(tmp_path)[0].hours == 1.5
+
+
+def test_later_blocks_are_noted_after_the_jobs_before_them(tmp_path: Path) -> None:
+    for _ in range(2):  # and a study that is given again notes the same
+        note_jobs(tmp_path, "", 0, [["a"], ["b"]])
+        note_jobs(tmp_path, "", 2, [["c"]])
+        assert read_jobs(tmp_path) == [["a"], ["b"], ["c"]]
+
+
 def test_a_run_is_called_by_path_name_or_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +128,25 @@ def test_a_run_is_called_by_path_name_or_folder(
     write(Path("runs/other/mine"))
     with pytest.raises(UserError, match=r"2 runs are called so: runs/config/2026.*runs/other/mine"):
         folder_of("mine")
+
+
+def test_a_job_is_called_by_the_name_of_its_multirun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"nor a name below runs/. No run is below runs/.$"):
+        folder_of("kl1/0")
+    for job in ("0", "1"):
+        write(Path("runs/study/kl1") / job)
+    note_jobs(Path("runs/study/kl1"), "", 0, [["seed=1"], ["seed=2"]])
+    assert folder_of("kl1/1") == folder_of("study/kl1/1") == Path("runs/study/kl1/1")
+    assert folder_of("study/kl1") == Path("runs/study/kl1")  # before its first job has ended
+    with pytest.raises(UserError, match=r"runs/study/kl1 has no job '7' .* Allowed: 0, 1"):
+        folder_of("kl1/7")
+    write(Path("runs/other/kl1/1"))
+    note_jobs(Path("runs/other/kl1"), "", 0, [[], []])
+    with pytest.raises(UserError, match="kl1/1: 2 runs are called so"):
+        folder_of("kl1/1")
 
 
 def test_why_a_folder_is_not_that_of_one_run(tmp_path: Path) -> None:
