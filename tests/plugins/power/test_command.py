@@ -68,7 +68,9 @@ def test_of_debug_runs_no_number_of_seeds_or_hours_is_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in _runs(tmp_path).glob("*/.hydra/config.yaml"):
-        path.write_text(yaml.safe_dump(json.loads(path.read_text()) | {"fast": True}))
+        path.write_text(
+            yaml.safe_dump(json.loads(path.read_text()) | {"fast": True}, sort_keys=False)
+        )
     assert power([str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert text.lstrip().startswith("Made with debug=fast: it shows that everything runs, and no")
