@@ -166,6 +166,8 @@ def test_of_many_arms_eight_have_a_colour_and_the_rest_one_entry(tmp_path: Path)
     assert labels[0] == "ppo coef=0.01"
     assert labels[8:10] == ["42 other arms", None]
     (win_rate, _) = win_rates(many)
+    assert "ppo coef=0.01" in win_rate.alt  # the name that the tables and the legend use
+    assert "algorithm.kl.coef" not in win_rate.alt
     assert win_rate.behind == "50 arms, seed 1; n per run: 200 (win_rate/held_out)."
 
 

@@ -168,7 +168,7 @@ def _draw(
 
 def _in_words(curve: Curve) -> str:
     values = list(curve.mean.values())
-    text = f"{plain(curve.arm.label)} from {values[0]:.2f} to {values[-1]:.2f}"
+    text = f"{plain(curve.arm.brief)} from {values[0]:.2f} to {values[-1]:.2f}"
     if checked := list(curve.mean_checked.values()):
         text += f", on validation records {checked[-1]:.2f} after {count(len(checked), 'check')}"
     return text

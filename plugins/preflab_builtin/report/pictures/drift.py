@@ -62,7 +62,7 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
     if curve:
         labels.append(f"best of 1 to {curve[-1][0]}")
     values = [
-        f"{plain(arm.label)} at {x:.2f}: proxy {measure_text(proxy)}, truth {measure_text(true)}"
+        f"{plain(arm.brief)} at {x:.2f}: proxy {measure_text(proxy)}, truth {measure_text(true)}"
         for arm, x, proxy, true in points
     ]
     values += [f"best of {n} at {x:.2f}: proxy {p:.2f}, truth {g:.2f}" for n, x, p, g in curve]

@@ -83,7 +83,7 @@ def _scatter(
         drawing.legend(axes, [*series, *labels])
 
     values = "; ".join(
-        f"{plain(arm.label)}: {measure_text(x, percent)} against {measure_text(y)}"
+        f"{plain(arm.brief)}: {measure_text(x, percent)} against {measure_text(y)}"
         for arm, x, y in points
     )
     drawn = tuple(with_measures(arm, (gain, tax)) for arm, *_ in points)

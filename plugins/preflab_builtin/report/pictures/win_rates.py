@@ -47,7 +47,7 @@ def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
         x_title = f"Preferred to {against}, % of prompts (ties half)"
         drawing.name_rows(axes, labels, x_title, margin=0.5)
 
-    values = "; ".join(f"{plain(arm.label)} {measure_text(rate, True)}" for arm, rate in rows)
+    values = "; ".join(f"{plain(arm.brief)} {measure_text(rate, True)}" for arm, rate in rows)
     drawn = tuple(with_measures(arm, [measure]) for arm, _ in rows)
     return Picture(
         f"Win rate against {against}, judge: {measure.partition('/')[2]}",
