@@ -54,20 +54,34 @@ class SweepError(PreflabError):
     """Some jobs of a multirun failed; the others finished (exit code 1)."""
 
 
+_FEW = 8
+"""Of more words than this the nearest stands before all of them."""
 EXAMPLES = 3
 """Of many rows, reasons or tokens, so many a message names."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """A sentence that names the allowed words and the nearest one, to be appended to a message.
+    """Sentences that name the allowed words and the nearest one, to be appended to a message; the
+    nearest first where the words are many.
 
     >>> nearest("pp", ["ppo", "sft"])
     "Allowed: ppo, sft. Did you mean 'ppo'?"
+    >>> nearest("10", map(str, range(2, 11)))
+    "Did you mean '10'? Allowed: 10, 2, 3, 4, 5, 6, 7, 8, 9."
     """
     options = sorted(set(allowed))
-    sentence = f"Allowed: {', '.join(options) or 'nothing'}."
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f"{sentence} Did you mean '{close[0]}'?" if close else sentence
+    sentences = [f"Allowed: {', '.join(options) or 'nothing'}.", meant(word, options)]
+    return " ".join(filter(None, sentences[:: -1 if len(options) > _FEW else 1]))
+
+
+def meant(word: str, allowed: Iterable[str]) -> str:
+    """The question after the nearest word alone; "" if none is near.
+
+    >>> meant("pp", ["ppo", "sft"]), meant("xyz", ["ppo"])
+    ("Did you mean 'ppo'?", '')
+    """
+    close = difflib.get_close_matches(word, sorted(set(allowed)), n=1, cutoff=0.5)
+    return f"Did you mean '{close[0]}'?" if close else ""
 
 
 def require_package(who: str, package: str, extra: str, otherwise: str = "") -> None:

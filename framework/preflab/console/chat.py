@@ -23,7 +23,7 @@ from preflab.records import Message, Prompt
 
 HELP = """\
 Type a prompt; the models answer it with the same noise. Ctrl-C ends an answer, Ctrl-D the program.
-  /role [ROLE]      which model of each run answers (initial, sft, result, result/step-N)
+  /role [ROLE]      which model of each run answers ({roles})
   /seed N           of the sampling: the same seed and prompt give the same answer
   /temperature [T]  of the sampling: 0 is greedy; none: the run's own
   /format [F]       chat: what you type is a turn of a conversation, which the model's chat template
@@ -97,6 +97,10 @@ class Session:
             )
         return _COMMANDS[name](self, value.strip())
 
+    def roles(self) -> list[str]:
+        """Those that any of the runs has."""
+        return list(dict.fromkeys(role for lane in self.lanes for role in lane.run.roles()))
+
     def choose_role(self, role: str) -> str:
         if not role:
             made = (f"{lane.title}: {', '.join(lane.run.roles())}" for lane in self.lanes)
@@ -162,7 +166,7 @@ _COMMANDS: dict[str, Callable[[Session, str], str]] = {
     "format": Session.choose_format,
     "new": Session.forget,
     "save": Session.save,
-    "help": lambda session, value: HELP,
+    "help": lambda session, value: HELP.format(roles=", ".join(session.roles())),
     "quit": Session.end,
 }
 

@@ -291,7 +291,7 @@ def chat(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="preflab chat", description=chat.__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--role", default="", help="which model of each run: initial, sft, result")
+    parser.add_argument("--role", default="", help="which model of each run (the newest)")
     parser.add_argument("--seed", type=int, default=1, help="of the sampling (default: 1)")
     parser.add_argument("--temperature", type=float, help="0 is greedy (default: the run's own)")
     options = parser.parse_args(arguments)

@@ -10,7 +10,7 @@ from typing import Any
 
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.opened import OpenedRun
-from preflab.errors import PreflabError, UserError, nearest
+from preflab.errors import PreflabError, UserError
 from preflab.interfaces import AnyTemperature, Responder, StreamsTokens
 from preflab.records import Prompt, Rollout
 from preflab.storage.run_folder import COMPLETE
@@ -55,26 +55,12 @@ class AnsweringRun:
 
     def roles(self) -> list[str]:
         """The roles that the run has a model for, the oldest first, with kept checkpoints."""
-        graph, artifacts = self._environment.run.graph, self._environment.artifacts
-        found = []
-        for role in reversed(graph.roles):
-            folder = artifacts.get(graph.makers(role)[0])
-            if folder is not None and (folder / "model").is_dir():
-                found.append(role)
-            kept = (folder / "checkpoints").glob("*") if folder is not None else ()
-            found += [f"{role}/{p.name}" for p in sorted(kept, key=lambda p: (len(p.name), p.name))]
-        algorithm = self._environment.run.choices["algorithm"]
-        if "result" not in found and algorithm.component.build is not None:
-            found.append("result")  # best-of-n has no model of its own
-        return found or ["result"]
+        return self.opened.roles()
 
     def choose(self, role: str) -> str:
         """Answer in a role from now on ("": the newest); the role. `UserError` for one that the run
         has not made."""
-        roles = self.roles()
-        role = role or [name for name in roles if "/" not in name][-1]
-        if role not in roles:
-            raise UserError(f"{self.title} has no model for '{role}'. {nearest(role, roles)}")
+        role = self.opened.checked(role, self.title)
         with self.opened.at_home():
             algorithm = self._environment.run.choices["algorithm"]
             whole = role == "result" and algorithm.component.build is not None

@@ -14,7 +14,7 @@ from preflab.composing.compose import resolved
 from preflab.composing.search_path import registry
 from preflab.composing.untrusted import refuse_resolvers
 from preflab.engine.context import Environment, PolicyResponder, StageContext
-from preflab.errors import UserError
+from preflab.errors import PreflabError, UserError, nearest
 from preflab.interfaces import AnswersGroups, AnyTemperature, Policy, Responder, RewardModel
 from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
@@ -64,14 +64,56 @@ class OpenedRun:
         with contextlib.chdir(self._where) if self._where.is_dir() else contextlib.nullcontext():
             yield
 
-    def policy(self, role: str = "result") -> Policy:
-        """The policy in a role ("base", "sft", "initial", "result"). `UserError` if the run has not
-        made it."""
+    def roles(self) -> list[str]:
+        """The roles that the run has a model for, the oldest first, with kept checkpoints: those
+        whose stage has made one, "base" if its policy had weights from the start, and "result" if
+        its algorithm answers without a model of its own (best-of-n)."""
+        graph, artifacts = self.environment.run.graph, self.environment.artifacts
+        found = []
+        for role in reversed(graph.roles):
+            folder = artifacts.get(graph.makers(role)[0])
+            if (folder is not None and (folder / "model").is_dir()) or (
+                role == graph.roles[-1] and self._given()
+            ):
+                found.append(role)
+            kept = (folder / "checkpoints").glob("*") if folder is not None else ()
+            found += [f"{role}/{p.name}" for p in sorted(kept, key=lambda p: (len(p.name), p.name))]
+        return found if "result" in found or not self._answers_itself else [*found, "result"]
+
+    def newest(self) -> str:
+        """The role of what the run ends with, whether or not it has made it yet."""
+        run = self.environment.run
+        for role in run.graph.roles:
+            if run.makes_stage(run.graph.makers(role)[0]):
+                return role
+            if role == "result" and self._answers_itself:
+                return role
+        return run.graph.roles[-1]
+
+    def checked(self, role: str, title: str = "") -> str:
+        """The role, "" as the newest; `UserError` with those that the run has if it is none of
+        them. title: how the run is called."""
+        role = role or self.newest()
+        if role not in (roles := self.roles()):
+            called = title or self.folder
+            raise UserError(f"{called} has no model for '{role}'. {nearest(role, roles)}")
+        return role
+
+    @property
+    def _answers_itself(self) -> bool:
+        return self.environment.run.choices["algorithm"].component.build is not None
+
+    def _given(self) -> bool:
+        """Whether the policy had weights before the run."""
+        with contextlib.suppress(PreflabError, OSError), self.at_home():
+            return inspect(self.environment.run.choices["policy"]).pretrained
+        return False
+
+    def policy(self, role: str = "") -> Policy:
+        """The policy in a role (`roles`); "": the one that the run ended with, or that its
+        algorithm samples from. `UserError` if it has no such role."""
+        role = self.checked(role)
         with self.at_home():
-            if self.environment.model_folder(role) is None:
-                given = inspect(self.environment.run.choices["policy"]).pretrained
-                if not given or role == "result":
-                    raise UserError(f"{self.folder} has made no model in the role '{role}'.")
             return self.context.saved_policy(role)  # nobody trains it
 
     @cached_property
@@ -88,13 +130,13 @@ class OpenedRun:
         with self.at_home():
             return self.context.reward_model()
 
-    def responder(self, role: str = "result") -> Responder:
-        """What answers people in a role: a policy, or for "result" what the algorithm makes of it
-        (best-of-n). It is made once."""
+    def responder(self, role: str = "") -> Responder:
+        """What answers in a role ("": the newest): a policy, or for "result" what the algorithm
+        makes of it (best-of-n). It is made once."""
+        role = self.checked(role)
         if role not in self._responders:
-            algorithm = self.environment.run.choices["algorithm"]
             with self.at_home():
-                if role == "result" and algorithm.component.build is not None:
+                if role == "result" and self._answers_itself:
                     answers = self.context.responder(role)
                     self._responders[role] = (
                         answers.as_typed() if isinstance(answers, AnswersGroups) else answers
@@ -107,7 +149,7 @@ class OpenedRun:
     def sample(
         self,
         prompts: Sequence[Asked],
-        role: str = "result",
+        role: str = "",
         samples: int = 1,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -140,16 +182,22 @@ class OpenedRun:
             answers = answers.at_temperature(temperature)
         return answers.respond([p for p in asked for _ in range(samples)], (seed, "sample"))
 
-    def score(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
-        """What the reward model gives to each response, the offset subtracted, as in the run."""
-        if len(prompts) != len(responses):
-            raise UserError(
-                f"There are {len(prompts)} prompts and {len(responses)} responses: each response "
-                "needs its prompt."
-            )
-        if not prompts:
+    def score(
+        self, prompts: Sequence[Asked], responses: Sequence[str], samples: int = 1
+    ) -> list[float]:
+        """What the reward model gives to each response, the offset subtracted, as in the run.
+        samples: consecutive responses for each prompt, as `sample` gives them."""
+        if not isinstance(samples, int) or samples < 1:
+            raise UserError(f"samples is {samples!r} but must be a number of at least 1.")
+        if len(prompts) * samples != len(responses):
+            raise UserError(_unequal(len(prompts), len(responses), samples))
+        asked = [
+            replace(as_prompt(prompt), id=f"{i}")
+            for i, prompt in enumerate(prompts)
+            for _ in range(samples)
+        ]
+        if not asked:
             return []
-        asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
         with self.at_home():
             device = self.context.runtime.device
             rows = Rollout.from_texts(self.context.tokenizer, asked, responses, device=device)
@@ -161,6 +209,24 @@ def _precision_of(artifacts: Mapping[str, Path]) -> Precision:
     for folder in artifacts.values():
         return Precision(opened(folder).manifest["recipe"]["runtime"]["precision"])
     return Precision.float32
+
+
+def _unequal(prompts: int, responses: int, samples: int) -> str:
+    """What is wrong with these numbers, and the cure.
+
+    >>> _unequal(2, 4, 1).partition(". ")[2]
+    'If sample(prompts, samples=2) gave them: score(prompts, responses, samples=2).'
+    """
+    each, rest = divmod(responses, max(1, prompts))
+    text = f"There are {prompts} prompts and {responses} responses: each response needs its prompt"
+    if samples > 1:
+        text = f"{text}, and with samples={samples} there are {prompts * samples} responses"
+    if rest or not each or each == samples:
+        return f"{text}."
+    return (
+        f"{text}. If sample(prompts, samples={each}) gave them: score(prompts, responses, "
+        f"samples={each})."
+    )
 
 
 def as_prompt(asked: Asked) -> Prompt:

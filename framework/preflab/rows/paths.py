@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from preflab.errors import UserError, nearest
+from preflab.errors import UserError, meant
 from preflab.rows.hub import hub_digest, on_hub
 from preflab.storage.durable import cached_digest
 
@@ -29,9 +29,8 @@ def files_of(path: Path) -> list[Path]:
     if address := address_of(path):
         raise UserError(f"{address}: is not fetched: download it, or hub://OWNER/NAME/SPLIT.")
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = nearest(path.name, siblings).partition("Did you mean")[2]
     raise UserError(
-        f"{path}: there is no such file or folder.{' Did you mean' + hint if hint else ''}"
+        f"{path}: there is no such file or folder. {meant(path.name, siblings)}".rstrip()
     )
 
 

@@ -87,6 +87,11 @@ class Run:
         return self._opened.policy()
 
     @property
+    def roles(self) -> list[str]:
+        """The roles that it has a model for, the oldest first: what `sample` takes."""
+        return self._opened.roles()
+
+    @property
     def reward_model(self) -> RewardModel:
         """Its reward model, trained or a function."""
         return self._opened.reward_model
@@ -94,26 +99,30 @@ class Run:
     def sample(
         self,
         prompts: str | Sequence[Asked],
-        role: str = "result",
+        role: str = "",
         samples: int = 1,
         temperature: float | None = None,
         max_tokens: int | None = None,
         seed: int = 0,
     ) -> list[str]:
-        """Responses to prompts, ``samples`` in a row for each. A prompt is a text, which the model
-        sees as it is, or a list of messages with role and content, which it sees through its chat
-        template. role: "result", "sft", "initial" or "base"; temperature (0 is greedy) and
+        """Responses to prompts: one flat list, ``samples`` in a row for each prompt, in the order
+        of the prompts; `score` takes it with the same ``samples``. A prompt is a text, which the
+        model sees as it is, or a list of messages with role and content, which it sees through its
+        chat template. role: one of `roles`, "" the newest; temperature (0 is greedy) and
         max_tokens: in the place of the run's own."""
         asked = _listed("prompts", prompts)
         rollout = self._opened.sample(asked, role, samples, temperature, max_tokens, seed)
         return list(rollout.texts)
 
-    def score(self, prompts: str | Sequence[Asked], responses: str | Sequence[str]) -> list[float]:
-        """What its reward model gives to each response to each prompt, as in the run."""
+    def score(
+        self, prompts: str | Sequence[Asked], responses: str | Sequence[str], samples: int = 1
+    ) -> list[float]:
+        """What its reward model gives to each response, as in the run. samples: responses in a row
+        for each prompt, as `sample` gives them."""
         answers = _listed("responses", responses)
         if wrong := [answer for answer in answers if not isinstance(answer, str)]:
             raise UserError(f"A response is a text, not {wrong[0]!r}.")
-        return self._opened.score(_listed("prompts", prompts), answers)
+        return self._opened.score(_listed("prompts", prompts), answers, samples)
 
     def metrics(self, stage: str = "") -> pandas.DataFrame:
         """A row for each step of a stage, or of all stages; needs pandas. A metric of another stage

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Inspection, UserError, intervals
-from preflab.errors import nearest
+from preflab.errors import meant
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.rows import path_digest
 from preflab_builtin.benchmarks.config import HarnessConfig
@@ -129,7 +129,4 @@ def _measure(metric: str, value: float, error: float, n: int) -> Measure:
 
 def _near(task: str, known: list[str]) -> str:
     """Only the nearest name: the harness knows thousands."""
-    name = nearest(task, known).partition("Did you mean")[2]
-    if name:
-        return f"Did you mean{name}"
-    return "`lm-eval ls tasks` lists them; include=FOLDER adds your own."
+    return meant(task, known) or "`lm-eval ls tasks` lists them; include=FOLDER adds your own."

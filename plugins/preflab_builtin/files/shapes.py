@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 
-from preflab.errors import nearest
+from preflab.errors import meant
 from preflab.records import RecordType
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.asking import Case, Columns
@@ -135,8 +135,8 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     """Why no shape fits, and what to do."""
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
     unknown = [shown(column) for column in row if column not in known]
-    hints = (nearest(column, known).partition("Did you mean ")[2] for column in unknown)
-    hint = next((f" Did you mean {h}" for h in hints if h), "")
+    hints = (meant(column, known) for column in unknown)
+    hint = next((f" {question}" for question in hints if question), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
     general = [shape for shape in shapes if shape in GENERAL] or list(shapes)
     general.sort(key=lambda shape: len(shape.needs) + bool(shape.any_of))

@@ -17,6 +17,8 @@ from preflab_builtin.report.report import Study
 from preflab_builtin.report.runs import Draw, RunResult
 
 HOUR = 3600.0
+FAST = "made with debug=fast"
+"""Why runs that mean nothing say nothing of seeds and hours."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def outlook(decision: Decision, planned: SeedsConfig | None) -> Outlook:
         why = one if found is not None else decision.why
         return Outlook(decision, why=why)
     runs = {draw: list(by_arm.values()) for draw, by_arm in decision.draws.items()}
+    if any(run.fast for own in runs.values() for run in own):
+        return Outlook(decision, by_source, why=FAST)
     hours = seconds_of_a_seed(_of_seeds(runs)) / HOUR
     gaps = by_seed(found.gaps.by_draw, found.gaps.seeds).tolist()
     spread = math.sqrt(sum((d - found.value) ** 2 for d in gaps))

@@ -48,20 +48,21 @@ def power(words: list[str]) -> int:
         raise UserError(_why_nothing([row for _, rows in found for row in rows]))
     facts = []
     for (study, rows), (_, runs) in zip(found, studies, strict=True):
-        hours = seconds_of_all(runs) / HOUR
+        hours, fast = seconds_of_all(runs) / HOUR, any(run.fast for run in runs)
         facts.append(
             {
                 "study": study.name,
                 "power": WANTED,
                 "level": LEVEL,
                 "without_result": left_out,
-                "hours_of_a_seed": hours,
+                "hours_of_a_seed": None if fast else hours,
                 "claims": list(map(as_json, rows)),
             }
         )
+        if not options.json and fast:
+            print(f"{DEBUG} So nothing is said of seeds and hours.")
         if not options.json:
-            remarks = _remarks(study, rows, hours, left_out)
-            _show(study, rows, [DEBUG] if any(run.fast for run in runs) else remarks)
+            _show(study, rows, [] if fast else _remarks(study, rows, hours, left_out))
     if options.json:
         print(json.dumps(facts, indent=1))
     return 0

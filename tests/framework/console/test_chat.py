@@ -58,6 +58,12 @@ def _texts(session: Session, line: str) -> list[str]:
     return [answer.text for answer in last if answer is not None]
 
 
+def test_help_names_the_roles_that_the_runs_have() -> None:
+    said = _session(False, "a", "b").command("/help")
+    assert "/role [ROLE]      which model of each run answers (sft, result)" in said
+    assert "initial" not in said
+
+
 def test_answers_grow_side_by_side_and_a_conversation_goes_on_with_them() -> None:
     session = _session(True, "a", "bb")
     grown = [[a.text if a else "" for a in answers] for answers in map(list, session.ask("one"))]

@@ -46,8 +46,10 @@ def _plain(words: list[str]) -> dict[str, object]:
 
 def test_a_run_without_models_says_so(tmp_path: Path) -> None:
     run = OpenedRun(_written(tmp_path / "run"))
-    with pytest.raises(UserError, match="has made no model in the role 'result'"):
-        run.policy()
+    assert run.roles() == []
+    for role in ("", "sft"):  # newest: it was run with algorithm=none
+        with pytest.raises(UserError, match=r"has no model for 'sft'. Allowed: nothing"):
+            run.policy(role)
     with pytest.raises(UserError, match=r"has no reward model: .* reward_model=none"):
         _ = run.reward_model
 
@@ -81,6 +83,7 @@ def test_models_of_an_opened_run_are_as_they_were_saved(
     run = OpenedRun(_written(tmp_path / "run"))
     saved: Any = _Adaptable()
     monkeypatch.setattr(run.environment, "model_folder", lambda role: tmp_path)
+    monkeypatch.setattr(run, "roles", lambda: ["sft"])
     run.environment.__dict__["policy_source"] = SimpleNamespace(load=lambda folder: saved)
     assert run.context.policy("result") is not saved
     assert run.policy() is saved

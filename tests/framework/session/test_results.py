@@ -89,6 +89,16 @@ def test_samples_are_a_function_of_the_seed_and_scores_those_of_the_run(run: Run
     assert rejected == pytest.approx(second[0], abs=1e-5)
 
 
+def test_several_samples_of_each_prompt_are_scored_as_they_come(run: Run) -> None:
+    """One flat list, those of a prompt in a row; what is scored in pairs is scored alone."""
+    prompts = ["Greet guest 3. ", "Greet guest 4. "]
+    responses = run.sample(prompts, samples=2)
+    assert len(responses) == 4
+    each = [prompt for prompt in prompts for _ in range(2)]
+    assert run.score(prompts, responses, samples=2) == run.score(each, responses)
+    assert run.roles == ["result"]
+
+
 def test_metrics_and_samples_are_data_frames(run: Run) -> None:
     metrics = run.metrics("algorithm")
     assert isinstance(metrics, pandas.DataFrame)
@@ -108,7 +118,9 @@ def test_metrics_and_samples_are_data_frames(run: Run) -> None:
 def test_what_a_run_has_not_made_is_said(run: Run) -> None:
     untyped: Any = run
     ways: dict[str, Callable[[], object]] = {
-        "has made no model in the role 'base'": lambda: run.sample("x", role="base"),
+        "has no model for 'base'. Allowed: result": lambda: run.sample("x", role="base"),
+        "has no model for 'sft'. Allowed: result": lambda: run.sample("x", role="sft"),
+        "has no model for 'sftt'. Allowed: result": lambda: run.sample("x", role="sftt"),
         "Did you mean 'result'": lambda: run.sample("x", role="reslt"),
         "There is no prompt": lambda: run.sample([]),
         "at least 1": lambda: run.sample("x", samples=0),
@@ -119,6 +131,8 @@ def test_what_a_run_has_not_made_is_said(run: Run) -> None:
         "a list in a list": lambda: untyped.sample([{"role": "user", "content": "x"}]),
         "Did you mean 'algorithm'": lambda: run.samples("algoritm"),
         "2 prompts and 1 responses": lambda: run.score(["x", "y"], ["z"]),
+        "score(prompts, responses, samples=2)": lambda: run.score(["x", "y"], [*"abcd"]),
+        "samples is 0": lambda: run.score(["x"], ["z"], samples=0),
         "has no tokens": lambda: run.sample(""),
         "a list of messages": lambda: run.sample([[{"content": "x"}]]),
         "Allowed: auto, cpu, cuda": lambda: preflab.load("greeter", "gpu").sample("x"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fake_study import study, write_declaring_run
 from preflab import UserError
@@ -61,6 +62,27 @@ def test_the_table_says_what_it_takes(
     assert "All undecided claims: 9 seeds, 0.0 hours more for all arms" in text
     assert "A beats C (no finished run of the arm C)" in text
     assert "cannot be told apart: each seed has one run of an arm" in text
+
+
+def test_of_debug_runs_no_number_of_seeds_or_hours_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in _runs(tmp_path).glob("*/.hydra/config.yaml"):
+        path.write_text(
+            yaml.safe_dump(json.loads(path.read_text()) | {"fast": True}, sort_keys=False)
+        )
+    assert power([str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.lstrip().startswith("Made with debug=fast: it shows that everything runs, and no")
+    row = next(line for line in text.splitlines() if "A beats B" in line)
+    assert row.split()[-4:] == ["–", "3", "–", "–"]
+    assert "8.636" not in text
+    assert "hours more for all arms" not in text
+    assert power([str(tmp_path), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["hours_of_a_seed"] is None
+    assert found["claims"][0]["why"] == "made with debug=fast"
+    assert "seeds_needed" not in found["claims"][0]
 
 
 def test_draws_of_one_seed_are_one_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

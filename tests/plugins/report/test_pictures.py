@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm, arms, presented
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.curves import Curve, curves_picture
 from preflab_builtin.report.pictures.drift import best_of_n, drift
 from preflab_builtin.report.pictures.learning import earlier_curves, learning_curves
 from preflab_builtin.report.pictures.picture import Picture
@@ -81,33 +83,59 @@ def _marks(picture: Picture, color: str) -> list[float]:
     return sorted({round(float(use.get("x", 0)), 1) for use in uses})
 
 
-def test_marks_at_one_place_stand_side_by_side() -> None:
-    """B and C lie on A, D is elsewhere, and of the two without a number both stay where they are.
-    A mark is 7 points wide: B is in the middle, A and C are 7 points to its left and right."""
-    at = [("A", 0, 0.5, 1.0), ("B", 1, 0.5, 1.0), ("C", 2, 0.5, 1.001), ("D", 3, 0.7, 2.0)]
-    many = [_arm(*one) for one in (*at, ("E", None, 0.5, 1.0), ("F", None, 0.5, 1.0))]
-    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b4bac2"]
+def _widths(picture: Picture, color: str) -> list[float]:
+    """How wide the marks of a colour are, points, in the order in which they are drawn."""
+    by_id = {e.get("id") or "": e for e in ElementTree.fromstring(picture.svg).iter()}
+    uses = [use for use in by_id["axes_1"].iter(f"{SVG}use") if color in (use.get("style") or "")]
+    shapes = [_points(by_id["axes_1"].find(f".//*[@id='{_shape(use)}']/..")) for use in uses]  # type: ignore[arg-type]
+    return [round(max(x for x, _ in shape) - min(x for x, _ in shape), 1) for shape in shapes]
+
+
+def _shape(use: ElementTree.Element) -> str:
+    return use.get("{http://www.w3.org/1999/xlink}href", "").removeprefix("#")
+
+
+@pytest.mark.parametrize("x", [0.0, 0.5, 1.0])
+def test_marks_at_one_place_stand_at_their_values_over_one_another(x: float) -> None:
+    """B and C lie on A, D is elsewhere, and E has no number. A mark is 7 points wide, one under
+    another 4 more: 15, 11 and 7."""
+    at = [("A", 0, x, 1.0), ("B", 1, x, 1.0), ("C", 3, x, 1.001), ("D", 4, 0.7, 2.0)]
+    many = [_arm(*one) for one in (*at, ("E", None, x, 1.0), ("F", None, x, 1.0))]
+    colors = ["#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#b4bac2"]
     for picture in (*reward_against_tax(many, {}), *drift(many)):
         ((a,), (b,), (c,), (d,), (faint,)) = (_marks(picture, color) for color in colors)
-        assert b - a == pytest.approx(7, abs=0.11)
-        assert c - b == pytest.approx(7, abs=0.11)
-        assert b == faint
-        assert d - b > 50
-        assert "Marks at one place stand side by side." in picture.caption
+        assert a == b == c == faint
+        assert abs(d - b) > 50
+        widest, middle, own, alone = (_widths(picture, color)[0] for color in colors[:-1])
+        # Circle and square are as wide as their mark, the diamonds and triangles not quite.
+        assert (widest, middle) == (15, 11)
+        assert own < middle
+        assert alone <= 7
+    (picture,) = [p for p in reward_against_tax(many, {}) if "proxy" in p.csv]
+    assert picture.caption.endswith("the smaller mark over the larger: A under B under C.")
+    (picture,) = drift(many)
+    assert "truth of A under truth of B under truth of C; proxy of A under" in picture.caption
 
 
-def test_no_mark_is_moved_beyond_what_can_be() -> None:
-    """A and B at 0 %: A stays there and B stands 7 points to its right; C and D at 100 %: D stays
-    there, and C stands to its left."""
-    at = [("A", 0, 0.0, 1.0), ("B", 1, 0.0, 1.0), ("C", 2, 1.0, 2.0), ("D", 3, 1.0, 2.0)]
-    (picture,) = [p for p in reward_against_tax([_arm(*one) for one in at], {}) if "proxy" in p.csv]
-    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
-    ((a,), (b,), (c,), (d,)) = (_marks(picture, color) for color in colors)
-    alone = [_arm("A", 0, 0.0, 1.0), _arm("D", 3, 1.0, 2.0)]
-    (picture,) = [p for p in reward_against_tax(alone, {}) if "proxy" in p.csv]
-    ((least,), (most,)) = (_marks(picture, color) for color in ("#0072b2", "#cc79a7"))
-    assert (a, d) == pytest.approx((least, most), abs=0.11)
-    assert (b - a, d - c) == pytest.approx((7, 7), abs=0.11)
+def test_a_caption_of_marks_that_are_apart_names_none() -> None:
+    apart = [_arm("A", 0, 0.0, 1.0), _arm("D", 3, 1.0, 2.0), _arm("E", 4, 0.5, 1.5)]
+    assert all("larger" not in p.caption for p in (*reward_against_tax(apart, {}), *drift(apart)))
+
+
+def test_a_proxy_that_equals_the_truth_hides_it_not() -> None:
+    """The hollow mark of A, 7 points, is drawn over the filled one, which is 11."""
+    at = {"reward/proxy": 1.0, "gold/gold": 1.0, "kl/reference": 4.0}
+    own = Arm("A", (), (), {name: Measure(v, n=9) for name, v in at.items()}, 0)
+    (picture,) = drift([own, _arm("B", 1, 0.5, 3.0), _arm("C", 2, 0.7, 4.0)])
+    assert _widths(picture, "#0072b2") == [11, 7]
+    assert picture.caption.endswith("larger: truth of A under proxy of A.")
+
+
+def test_marks_that_are_near_to_one_between_them_are_one_group() -> None:
+    """The third is near both others, which are 5 of 265 points apart: it joins them."""
+    places = [(0.0, 0.0), (5.0, 0.0), (2.5, 0.0), (50.0, 0.0)]
+    marks = [*"abcd"]
+    assert drawing.over_one_another(marks, places, (0, 265), (0, 190)) == [[0, 1, 2]]
 
 
 def test_a_legend_has_as_many_columns_as_fit() -> None:
@@ -138,6 +166,8 @@ def test_of_many_arms_eight_have_a_colour_and_the_rest_one_entry(tmp_path: Path)
     assert labels[0] == "ppo coef=0.01"
     assert labels[8:10] == ["42 other arms", None]
     (win_rate, _) = win_rates(many)
+    assert "ppo coef=0.01" in win_rate.alt  # the name that the tables and the legend use
+    assert "algorithm.kl.coef" not in win_rate.alt
     assert win_rate.behind == "50 arms, seed 1; n per run: 200 (win_rate/held_out)."
 
 
@@ -220,3 +250,33 @@ def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
     assert "best of 16 at 1.35: proxy 0.80, truth 0.44" in picture.alt
     # Without the true utility there is no curve.
     assert best_of_n(Arm("B", (), (), {"best_of/4/kl": Measure(1.0)})) == []
+
+
+def test_curves_that_are_wholly_the_same_show_dashes_of_each(tmp_path: Path) -> None:
+    ppo = next(a for a in arms(gather([study(tmp_path / "s")]).runs) if a.label == "PPO")
+    alike = [replace(ppo, label=label, number=i) for i, label in enumerate("ABC")]
+    for picture in learning_curves(alike):
+        assert picture.caption.endswith("Wholly the same, with dashes of each: A, B, C.")
+        tree = ElementTree.fromstring(picture.svg)
+        styles = " ".join(path.get("style") or "" for path in tree.iter(f"{SVG}path"))
+        # Of three, a dash is 3 widths of its line of 2 points, with room for one of each other.
+        for color, begins in (("#d55e00", 0), ("#009e73", 6)):
+            dashes = f"stroke-dasharray: 6,12; stroke-dashoffset: {begins}; stroke: {color}"
+            assert dashes in styles
+        assert not re.search(
+            r"stroke-dasharray: [\d.,]+; stroke-dashoffset: \d+; stroke: #0072b2", styles
+        )
+    (one, *_) = learning_curves(alike[:1])
+    assert "same" not in one.caption
+
+
+def test_curves_that_differ_at_one_step_are_whole_lines(tmp_path: Path) -> None:
+    """Half a percent of what is shown, here 0.005, is covered; 0.02 at one step is not."""
+    ppo = next(a for a in arms(gather([study(tmp_path / "s")]).runs) if a.label == "PPO")
+    own = [replace(ppo, runs=ppo.runs[:1], label=label, number=i) for i, label in enumerate("ABC")]
+    series = [{0: 0.0, 1: 0.5, 2: 1.0}, {0: 0.0, 1: 0.504, 2: 1.0}, {0: 0.0, 1: 0.52, 2: 1.0}]
+    drawn = [Curve(arm, (one,), ({},), (3,)) for arm, one in zip(own, series, strict=True)]
+    assert curves_picture(drawn, "KL", "Step").caption == (
+        "Wholly the same, with dashes of each: A, B."
+    )
+    assert "same" not in curves_picture(drawn[1:], "KL", "Step").caption

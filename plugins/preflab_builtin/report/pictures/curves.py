@@ -20,6 +20,12 @@ MOST_POINTS = 200
 """Points of a curve. Of a longer log every second, third, ... step is drawn, and the last."""
 MARKS_OF_A_CURVE = 6
 """Marks on a curve that is one of several: colours alone do not tell them apart for everybody."""
+_COVERED = 0.005
+"""Two lines that are nowhere further apart cover each other, as a part of the picture's height."""
+_DASH = 3
+"""Length of a dash, in widths of its line."""
+_Dashes = tuple[int, tuple[int, int]]
+"""A line style of matplotlib: where the dashes begin; lengths of a dash and a gap."""
 Series = dict[int, float]
 """Values of a metric by step."""
 
@@ -73,11 +79,13 @@ def curves_picture(curves: Sequence[Curve], title: str, steps: str) -> Picture:
     labels = drawing.legend_labels([curve.arm for curve in curves])
     validated = any(curve.mean_checked for curve in curves)
     several = any(len(curve.runs) > 1 for curve in curves)
+    same = _coinciding(curves)
 
     def draw(axes: Axes) -> None:
         for place, (curve, label) in enumerate(zip(curves, labels, strict=True)):
             text = None if label is None else drawing.label_text(label)
-            _draw(axes, curve, text, place if len(curves) > 1 else None)
+            own = next(_dashes(group, place) for group in [*same, [place]] if place in group)
+            _draw(axes, curve, text, place if len(curves) > 1 else None, own)
         drawing.name_axes(axes, steps, title)
         axes.locator_params(axis="x", integer=True, nbins=6)
         axes.margins(x=0.02)
@@ -89,6 +97,9 @@ def curves_picture(curves: Sequence[Curve], title: str, steps: str) -> Picture:
         caption = "Thin: each run; thick: the mean of an arm's runs."
     if validated:
         caption = "Line: the batches that it is trained on; marks: validation records."
+    if same:
+        alike = (", ".join(plain(curves[i].arm.brief) for i in group) for group in same)
+        caption += f" Wholly the same, with dashes of each: {'; '.join(alike)}."
     return Picture(
         title,
         drawing.svg(draw, 3.2 + drawing.legend_height(labels if len(curves) > 1 else [])),
@@ -96,16 +107,51 @@ def curves_picture(curves: Sequence[Curve], title: str, steps: str) -> Picture:
         tuple(curve.arm for curve in curves),
         range_text([n for curve in curves for n in curve.steps], "step"),
         csv_text(("arm", "seed", "step", "value", "records"), _rows(curves)),
-        caption,
+        caption.strip(),
     )
 
 
-def _draw(axes: Axes, curve: Curve, label: str | None, place: int | None) -> None:
-    """One curve. place: its number among several, whose marks are not at the same steps."""
+def _coinciding(curves: Sequence[Curve]) -> list[list[int]]:
+    """Groups of curves, by their numbers, that one line would cover: at the same steps, and nowhere
+    further apart than `_COVERED` of all that the picture shows."""
+    lines = [curve.mean_checked or curve.mean for curve in curves]
+    values = [value for line in lines for value in line.values()]
+    near = _COVERED * (max(values) - min(values))
+    groups: list[list[int]] = []
+    for i, line in enumerate(lines):
+        if curves[i].arm.number is None:
+            continue
+        for group in groups:
+            first = lines[group[0]]
+            if list(line) == list(first) and all(abs(line[k] - first[k]) <= near for k in line):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return [group for group in groups if len(group) > 1]
+
+
+def _dashes(group: Sequence[int], place: int) -> _Dashes | str:
+    """How the line of a curve is drawn: the first of a group is whole, and each of the others has
+    dashes of its own over it.
+
+    >>> _dashes([4], 4), [_dashes([0, 2, 5], i) for i in (0, 2, 5)]
+    ('-', ['-', (0, (3, 6)), (3, (3, 6))])
+    """
+    above = group.index(place)
+    return (_DASH * (above - 1), (_DASH, _DASH * (len(group) - 1))) if above else "-"
+
+
+def _draw(
+    axes: Axes, curve: Curve, label: str | None, place: int | None, dashes: _Dashes | str
+) -> None:
+    """One curve. place: its number among several, whose marks are not at the same steps; dashes:
+    of its line."""
     color, mark = style_of(curve.arm.number)
     own = curve.arm.number is not None
     mean = curve.mean
     style: dict[str, Any] = {"color": color, "marker": mark, "ms": 5, "zorder": 2 + own}
+    style["ls"] = dashes
     if checked := curve.mean_checked:
         axes.plot(list(mean), list(mean.values()), color=color, lw=1, alpha=0.45, zorder=1)
         axes.plot(list(checked), list(checked.values()), label=label, lw=1.6, **style)
@@ -122,7 +168,7 @@ def _draw(axes: Axes, curve: Curve, label: str | None, place: int | None) -> Non
 
 def _in_words(curve: Curve) -> str:
     values = list(curve.mean.values())
-    text = f"{plain(curve.arm.label)} from {values[0]:.2f} to {values[-1]:.2f}"
+    text = f"{plain(curve.arm.brief)} from {values[0]:.2f} to {values[-1]:.2f}"
     if checked := list(curve.mean_checked.values()):
         text += f", on validation records {checked[-1]:.2f} after {count(len(checked), 'check')}"
     return text

@@ -15,7 +15,6 @@ from preflab_builtin.report.wording import plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Transform
 
 WIDTH = 4.8
 """Of a picture, inches."""
@@ -26,7 +25,12 @@ _LEGEND_ACROSS = 63
 """Letters of a legend that fit across a picture."""
 MARK = 7.0
 """Width of a mark, points."""
-BESIDE = "Marks at one place stand side by side."
+_RIM = 4.0
+"""By how much a mark is wider than the one that is drawn over it, points."""
+_WIDEST_RIMS = 10.0
+"""By how much the widest of many marks over one another is wider than the last, points."""
+Limits = tuple[float, float]
+"""The least and the greatest value that an axis shows."""
 _PANEL = (265.0, 190.0)
 """Width and height of what the axes enclose, points, about."""
 _LEAST_ACROSS = 28
@@ -94,15 +98,21 @@ def rows_height(rows: int, each: float) -> float:
 
 
 def draw_mark(
-    axes: Axes, number: int | None, x: float, y: float, label: str | None = None, **style: Any
+    axes: Axes,
+    number: int | None,
+    place: tuple[float, float],
+    label: str | None = None,
+    ms: float = MARK,
+    **style: Any,
 ) -> None:
-    """The mark of the arm with that number; style: its error bars and more, as `Axes.errorbar`
-    takes them. Its interval is pale: marks are read first."""
+    """The mark of the arm with that number, at its values on both axes. ms: its width, points;
+    style: its error bars and more, as `Axes.errorbar` takes them. Its interval is pale, since marks
+    are read first, and under another mark as much wider as the mark is."""
     color, mark = style_of(number)
     text = None if label is None else label_text(label)
-    pale = {"elinewidth": 1.2, "ecolor": (color, 0.45 if number is not None else 0.25)}
-    style = {**pale, "zorder": 1 if number is None else 3, "ms": MARK, **style}
-    axes.errorbar(x, y, fmt=mark, color=color, label=text, **style)
+    pale = {"elinewidth": 1.2 * ms / MARK, "ecolor": (color, 0.45 if number is not None else 0.25)}
+    style = {**pale, "zorder": 1 if number is None else 3, "ms": ms, **style}
+    axes.errorbar(*place, fmt=mark, color=color, label=text, **style)
 
 
 def legend_labels(arms: Sequence[Arm]) -> list[str | None]:
@@ -115,53 +125,62 @@ def legend_labels(arms: Sequence[Arm]) -> list[str | None]:
     ]
 
 
-def side_by_side(
-    axes: Axes,
-    numbers: Sequence[int | None],
-    places: Sequence[Sequence[tuple[float, float]]],
-    possible: tuple[float, float],
-) -> list[Transform]:
-    """Where the marks of each arm are drawn, so that none hides another: those of arms that have a
-    place in common, or nearly so, stand beside each other, a mark's width apart. numbers: of the
-    arms; places: of each arm's marks, the same number for all; possible: the least and most that x
-    can be, beyond which no mark is moved. The limits must be set (`focus`)."""
-    from matplotlib.transforms import ScaledTranslation
+def limits(values: Sequence[float]) -> Limits:
+    """Of an axis that shows all values: points, and the ends of their intervals."""
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or 0.1 * (abs(high) or 1.0)
+    return low - margin, high + margin
 
-    ends = zip((axes.get_xlim(), axes.get_ylim()), _PANEL, strict=True)
-    unit_x, unit_y = (points / abs(high - low) for (low, high), points in ends)
+
+def over_one_another(
+    names: Sequence[str | None], places: Sequence[tuple[float, float]], x: Limits, y: Limits
+) -> list[list[int]]:
+    """The marks that would hide one another: groups of at least two at one place, or nearly so.
+    names: of the marks; None: small and pale, it hides nothing. x, y: the limits of the axes."""
+    scales = [points / abs(high - low) for (low, high), points in zip((x, y), _PANEL, strict=True)]
     groups: list[list[int]] = []
     for i, own in enumerate(places):
-        if numbers[i] is None:  # small and pale: it hides nothing
+        if names[i] is None:
             continue
-        for group in groups:
-            pairs = zip(own, places[group[0]], strict=True)
-            apart = (max(abs(x - u) * unit_x, abs(y - v) * unit_y) for (x, y), (u, v) in pairs)
-            if min(apart) < MARK / 2:
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    shift = {i: (k - (len(g) - 1) / 2) * MARK for g in groups for k, i in enumerate(g)}
-    rightwards = 1 if axes.get_xlim()[0] < axes.get_xlim()[1] else -1
+        near = [
+            group
+            for group in groups
+            if any(_apart(own, places[k], scales) < MARK / 2 for k in group)
+        ]
+        merged = [*(k for group in near for k in group), i]
+        groups = [group for group in groups if group not in near] + [merged]
+    return [sorted(group) for group in groups if len(group) > 1]
+
+
+def _apart(one: Sequence[float], other: Sequence[float], scales: Sequence[float]) -> float:
+    return max(abs(a - b) * scale for a, b, scale in zip(one, other, scales, strict=True))
+
+
+def sizes(marks: int, groups: Sequence[Sequence[int]]) -> list[float]:
+    """Widths of marks that are drawn in their order, points: of those over one another the first is
+    the widest, so that a rim of each is seen.
+
+    >>> sizes(4, [[0, 2, 3]])
+    [15.0, 7.0, 11.0, 7.0]
+    """
+    found = [MARK] * marks
     for group in groups:
-        xs = [(places[i][0][0], rightwards * shift[i] / unit_x) for i in group]
-        below = max(0.0, *(possible[0] - x - moved for x, moved in xs if x >= possible[0]))
-        above = max(0.0, *(x + moved - possible[1] for x, moved in xs if x <= possible[1]))
-        for i in group:
-            shift[i] += rightwards * (below - above) * unit_x
-    inches = axes.figure.dpi_scale_trans
-    return [
-        axes.transData + ScaledTranslation(shift.get(i, 0.0) / 72, 0, inches)
-        for i in range(len(places))
-    ]
+        rim = min(_RIM, _WIDEST_RIMS / (len(group) - 1))
+        for above, i in enumerate(reversed(group)):
+            found[i] = MARK + above * rim
+    return found
 
 
-def focus(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    """Limits that show all values: points, and the ends of their intervals."""
-    for set_limits, values in ((axes.set_xlim, x), (axes.set_ylim, y)):
-        low, high = min(values), max(values)
-        margin = 0.06 * (high - low) or 0.1 * (abs(high) or 1.0)
-        set_limits(low - margin, high + margin)
+def at_one_place(names: Sequence[str | None], groups: Sequence[Sequence[int]]) -> str:
+    """A sentence of a caption on marks that are drawn over one another; "" if none are.
+
+    >>> at_one_place(["a", "b", "c"], [[0, 2]])
+    'At one place, or nearly, the smaller mark over the larger: a under c.'
+    """
+    heaps = [" under ".join(plain(names[i] or "") for i in group) for group in groups]
+    if not heaps:
+        return ""
+    return f"At one place, or nearly, the smaller mark over the larger: {'; '.join(heaps)}."
 
 
 def ends(measure: Measure, scale: float = 1.0) -> list[float]:

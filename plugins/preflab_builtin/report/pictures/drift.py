@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
@@ -32,6 +33,17 @@ _CurvePoint = tuple[int, float, float, float]
 """n, square root of its KL bound, proxy reward, true utility."""
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """place: square root of KL, value. name: in the caption; None: it is one of many."""
+
+    arm: Arm
+    place: tuple[float, float]
+    measure: Measure
+    name: str | None
+    hollow: bool
+
+
 def drift(arms: Sequence[Arm]) -> list[Picture]:
     """Proxy reward and true utility against the square root of KL: where they part, the reward is
     gamed (Gao et al. 2023). For best-of-n the KL is its bound, as an arm and as the curve over n.
@@ -50,7 +62,7 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
     if curve:
         labels.append(f"best of 1 to {curve[-1][0]}")
     values = [
-        f"{plain(arm.label)} at {x:.2f}: proxy {measure_text(proxy)}, truth {measure_text(true)}"
+        f"{plain(arm.brief)} at {x:.2f}: proxy {measure_text(proxy)}, truth {measure_text(true)}"
         for arm, x, proxy, true in points
     ]
     values += [f"best of {n} at {x:.2f}: proxy {p:.2f}, truth {g:.2f}" for n, x, p, g in curve]
@@ -62,11 +74,16 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
     shown = [arm for arm in arms if arm is sampled or arm.label in labelled]
     drawn = tuple(with_measures(arm, measures) for arm in shown)
     title = "Proxy and true utility against drift"
+    marks = _marks(points)
+    names = [mark.name for mark in marks]
+    limits = _limits(points, curve)
+    heaps = drawing.over_one_another(names, [mark.place for mark in marks], *limits)
+    sizes = drawing.sizes(len(marks), heaps)
     return [
         Picture(
             title,
             drawing.svg(
-                lambda axes: _draw(axes, points, curve, labels),
+                lambda axes: _draw(axes, marks, sizes, curve, labels, limits),
                 3.2 + drawing.legend_height(labels),
             ),
             f"{'; '.join([f'{title} (square root of KL)', *values])}.",
@@ -76,7 +93,7 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
                 ("arm", "square root of KL", "of", "value", "low", "high"), _rows(points, curve)
             ),
             "Hollow: what the reward model says. Filled: what is true. Where only the first rises, "
-            f"the reward is gamed. {drawing.BESIDE}",
+            f"the reward is gamed. {drawing.at_one_place(names, heaps)}".rstrip(),
         )
     ]
 
@@ -90,29 +107,46 @@ def _rows(points: Sequence[_Point], curve: Sequence[_CurvePoint]) -> Iterator[tu
         yield f"best of {n}", x, _TRUE, true_value, None, None
 
 
+def _marks(points: Sequence[_Point]) -> list[_Mark]:
+    """The marks of all arms in the order in which they are drawn: of each, what is true, then what
+    the reward model says."""
+    return [
+        _Mark(arm, (x, measure.value), measure, name if arm.number is not None else None, hollow)
+        for arm, x, proxy, true in points
+        for measure, name, hollow in (
+            (true, f"truth of {arm.brief}", False),
+            (proxy, f"proxy of {arm.brief}", True),
+        )
+    ]
+
+
+def _limits(
+    points: Sequence[_Point], curve: Sequence[_CurvePoint]
+) -> tuple[drawing.Limits, drawing.Limits]:
+    ys = [end for *_, proxy, true in points for of in (proxy, true) for end in drawing.ends(of)]
+    ys += [value for *_, proxy, true in curve for value in (proxy, true)]
+    xs = [*(x for _, x, *_ in points), *(x for _, x, *_ in curve)]
+    return drawing.limits(xs), drawing.limits(ys)
+
+
 def _draw(
     axes: Axes,
-    points: Sequence[_Point],
+    marks: Sequence[_Mark],
+    sizes: Sequence[float],
     curve: Sequence[_CurvePoint],
     labels: Sequence[str | None],
+    limits: tuple[drawing.Limits, drawing.Limits],
 ) -> None:
-    shown = [value for *_, proxy, _ in points for value in drawing.ends(proxy)]
-    shown += [value for *_, true in points for value in drawing.ends(true)]
-    shown += [value for *_, proxy, true in curve for value in (proxy, true)]
-    drawing.focus(axes, [*(x for _, x, *_ in points), *(x for _, x, *_ in curve)], shown)
-    places = [[(x, proxy.value), (x, true.value)] for _, x, proxy, true in points]
-    numbers, possible = [arm.number for arm, *_ in points], (0.0, math.inf)
-    beside = drawing.side_by_side(axes, numbers, places, possible)
-    for (arm, x, proxy, true), label, where in zip(points, labels, beside, strict=False):
-        number, ends = arm.number, [proxy.value, true.value]
-        color, _ = style_of(number)
-        error, true_error = drawing.error_bar(proxy), drawing.error_bar(true)
-        axes.plot([x, x], ends, color=color, lw=0.8, alpha=0.5, transform=where)
-        filled: dict[str, Any] = {"label": label, "yerr": true_error, "transform": where}
-        drawing.draw_mark(axes, number, x, true.value, **filled)
-        drawing.draw_mark(axes, number, x, proxy.value, mfc=PAPER, yerr=error, transform=where)
+    axes.set(xlim=limits[0], ylim=limits[1])
+    for true, proxy in zip(marks[::2], marks[1::2], strict=True):
+        xs, ys = zip(true.place, proxy.place, strict=True)
+        axes.plot(xs, ys, color=style_of(true.arm.number)[0], lw=0.8, alpha=0.5)
+    for i, (mark, size) in enumerate(zip(marks, sizes, strict=True)):
+        style: dict[str, Any] = {"yerr": drawing.error_bar(mark.measure)}
+        style |= {"mfc": PAPER} if mark.hollow else {"label": labels[i // 2]}
+        drawing.draw_mark(axes, mark.arm.number, mark.place, ms=size, **style)
     if curve:
-        style: dict[str, Any] = {"ls": "--", "marker": ".", "color": MUTED, "lw": 1.3}
+        style = {"ls": "--", "marker": ".", "color": MUTED, "lw": 1.3}
         _, xs, proxies, trues = zip(*curve, strict=True)
         axes.plot(xs, trues, label=labels[-1], **style)
         axes.plot(xs, proxies, mfc=PAPER, **style)

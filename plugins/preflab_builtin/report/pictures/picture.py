@@ -49,7 +49,7 @@ class Picture:
         """Arms, seeds and n; seeds of each arm if they differ."""
         if [arm.label for arm in self.arms] == [ALL_ARMS]:
             return f"All arms, which share it; {_seeds(self.arms[0])}; n per run: {self.n}."
-        labels = [plain(arm.label) for arm in self.arms]
+        labels = [plain(arm.brief) for arm in self.arms]
         seeds = [_seeds(arm) for arm in self.arms]
         if len(labels) > MANY:
             alike = seeds[0] if len(set(seeds)) == 1 else "with different seeds"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm, in_order
@@ -62,7 +61,13 @@ def _scatter(
     percent = tax == "families/mean"
     scale = 100.0 if percent else 1.0
     labels = drawing.legend_labels([arm for arm, *_ in points])
-    places = {in_order(arm.label): (x.value * scale, y.value) for arm, x, y in points}
+    own = [(x.value * scale, y.value) for _, x, y in points]
+    places = {in_order(arm.label): place for (arm, *_), place in zip(points, own, strict=True)}
+    x_limits = drawing.limits([end for _, x, _ in points for end in drawing.ends(x, scale)])
+    y_limits = drawing.limits([end for *_, y in points for end in drawing.ends(y)])
+    names = [arm.brief if arm.number is not None else None for arm, *_ in points]
+    heaps = drawing.over_one_another(names, own, x_limits, y_limits)
+    sizes = drawing.sizes(len(own), heaps)
 
     def draw(axes: Axes) -> None:
         for style, (name, members) in zip(LINES, series.items(), strict=False):
@@ -71,21 +76,14 @@ def _scatter(
             xs, ys = [x for x, _ in line], [y for _, y in line]
             axes.plot(xs, ys, ls=style, color=MUTED, lw=1.3, zorder=1, label=name)
         drawing.name_axes(axes, x_title, title)
-        xs = [end for _, x, _ in points for end in drawing.ends(x, scale)]
-        drawing.focus(axes, xs, [end for *_, y in points for end in drawing.ends(y)])
-        if not percent:
-            axes.invert_xaxis()
-        own = [(x.value * scale, y.value) for _, x, y in points]
-        numbers, possible = [arm.number for arm, *_ in points], (0.0, 100.0 if percent else inf)
-        beside = drawing.side_by_side(axes, numbers, [[place] for place in own], possible)
-        for (arm, x, y), label, place, where in zip(points, labels, own, beside, strict=True):
-            errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
-            errors |= {"yerr": drawing.error_bar(y), "transform": where}
-            drawing.draw_mark(axes, arm.number, *place, label=label, **errors)
+        axes.set(xlim=x_limits if percent else x_limits[::-1], ylim=y_limits)
+        for (arm, x, y), label, place, size in zip(points, labels, own, sizes, strict=True):
+            errors = {"xerr": drawing.error_bar(x, scale), "yerr": drawing.error_bar(y)}
+            drawing.draw_mark(axes, arm.number, place, label, size, **errors)
         drawing.legend(axes, [*series, *labels])
 
     values = "; ".join(
-        f"{plain(arm.label)}: {measure_text(x, percent)} against {measure_text(y)}"
+        f"{plain(arm.brief)}: {measure_text(x, percent)} against {measure_text(y)}"
         for arm, x, y in points
     )
     drawn = tuple(with_measures(arm, (gain, tax)) for arm, *_ in points)
@@ -99,5 +97,5 @@ def _scatter(
         n_of(drawn, (gain, tax)),
         csv_text(head, rows),
         "Up is more reward, right is less alignment tax; bars are 95 % intervals. "
-        f"{drawing.BESIDE}",
+        f"{drawing.at_one_place(names, heaps)}".rstrip(),
     )

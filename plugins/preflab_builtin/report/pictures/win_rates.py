@@ -41,12 +41,13 @@ def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
                 "elinewidth": size / 4,
                 "ms": size,
             }
-            drawing.draw_mark(axes, arm.number, rate.value * 100, row, capsize=size / 3, **style)
+            place = (rate.value * 100, row)
+            drawing.draw_mark(axes, arm.number, place, capsize=size / 3, **style)
         labels = [arm.brief for arm, _ in rows]
         x_title = f"Preferred to {against}, % of prompts (ties half)"
         drawing.name_rows(axes, labels, x_title, margin=0.5)
 
-    values = "; ".join(f"{plain(arm.label)} {measure_text(rate, True)}" for arm, rate in rows)
+    values = "; ".join(f"{plain(arm.brief)} {measure_text(rate, True)}" for arm, rate in rows)
     drawn = tuple(with_measures(arm, [measure]) for arm, _ in rows)
     return Picture(
         f"Win rate against {against}, judge: {measure.partition('/')[2]}",
