@@ -23,8 +23,8 @@ REORDERED_WIDTH = 256
 """Width from which a CPU that samples has a second copy of the matrices, laid out for few rows."""
 
 COPIES = 3
-"""So often, beside themselves, tensors are in memory while the file of a checkpoint is written that
-they go to."""
+"""Copies of tensors in memory while the file of a checkpoint with them is written, beside the
+tensors themselves."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def launch(words: Sequence[str]) -> int:
         from preflab.jobs.places import check_not_running
         from preflab.planning.reading import check_jobs
 
-        check_not_running(line)
+        if is_main():  # the others have no run folder
+            check_not_running(line)
         jobs = check_jobs(line)
     from preflab.jobs.execution import execute, quiet_libraries
 

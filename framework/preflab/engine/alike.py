@@ -47,7 +47,7 @@ def together(runtime: Runtime, check: Callable[[], None]) -> None:
     except StorageError as error:
         problem = str(error)
     except OSError as error:
-        problem = f"{error.filename}: {in_words(error)}"
+        problem = f"{error.filename or 'a file'}: {in_words(error)}"
     said = runtime.gather([(problem, platform.node())])
     failed = [(words, rank, host) for rank, (words, host) in enumerate(said) if words]
     if len(failed) == len(said):

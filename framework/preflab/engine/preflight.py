@@ -135,6 +135,8 @@ def _unread(run: Run) -> Iterator[str]:
         for group in (run.graph[stage.name].group, *run.graph.used(stage.name))
     }
     needed = {word for group in groups & run.choices.keys() for word in words(run.choices[group])}
+    if run.makes_stage("reward_model"):  # its rewards are centred on demonstrations
+        needed.add("demonstrations")
     for record_type in (t for t in RECORD_TYPES if t in run.choices and t not in needed):
         yield (
             f"{record_type}={run.choices[record_type].name}: no stage of this run reads them. "

@@ -268,6 +268,8 @@ def _in_processes(job: Job, folder: Path, stages: Stages | None = None) -> None:
         "folder": str(folder),
     }
     given["parent"] = os.getpid()
+    if (folder / ERROR).is_file():  # what an earlier attempt said
+        (folder / ERROR).write_bytes(b"")
     words = json.dumps(given | {name: getattr(job, name) for name in facts})
     code = processes.start(wanted, [sys.executable, "-m", "preflab.jobs.processes", words])
     if code:

@@ -33,10 +33,11 @@ from preflab.storage.run_folder import (
     SUMMARY,
     is_complete,
     is_running,
+    jobs_process,
     new_folder,
     read_manifest,
 )
-from preflab.storage.runs import running_process, runs_below
+from preflab.storage.runs import lasting, running_process, runs_below
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 """Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
@@ -184,14 +185,20 @@ def check_not_running(line: CommandLine) -> None:
         return
     for place in (folder, *(run.folder for run in runs_below(folder))):
         _refuse_running(place, f"name={folder.name}")
+    between = lasting(jobs_process(folder))  # a multirun none of whose jobs is at work
+    if between and between != os.getpid():
+        raise UserError(_running(f"name={folder.name}", folder, between))
 
 
 def _refuse_running(folder: Path, key: str) -> None:
     if not is_running(folder):
         return
-    process = running_process(folder)
+    raise UserError(_running(key, folder, running_process(folder)))
+
+
+def _running(key: str, folder: Path, process: int) -> str:
     which = f" (process {process})" if process else ""
-    raise UserError(
+    return (
         f"{key}: another process is running in {folder}: wait for it, stop it{which}, or give "
         f"another {_it(key)}."
     )

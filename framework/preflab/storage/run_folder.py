@@ -281,17 +281,25 @@ def note_jobs(folder: Path, process: str, first: int, jobs: Sequence[Sequence[st
 
 def read_jobs(folder: Path) -> list[list[str]]:
     """The overrides of all jobs of a multirun; of an older version those of the ended ones."""
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        noted = json.loads((folder / JOBS).read_bytes())
-        return [[str(word) for word in words] for words in noted["jobs"]]
-    return [[str(word) for word in row.get("overrides") or ()] for row in read_ledger(folder)]
+    noted = noted_jobs(folder)
+    if noted is None:
+        return [[str(word) for word in row.get("overrides") or ()] for row in read_ledger(folder)]
+    return [[str(word) for word in words] for words in noted["jobs"]]
 
 
 def jobs_process(folder: Path) -> str:
     """The mark of the process that last ran the jobs of a multirun; "" if it is not known."""
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        return str(json.loads((folder / JOBS).read_bytes())["process"])
-    return ""
+    noted = noted_jobs(folder)
+    return str(noted["process"]) if noted else ""
+
+
+def noted_jobs(folder: Path) -> dict[str, Any] | None:
+    """What `note_jobs` wrote; None if a file of this name is missing, or is not of a multirun."""
+    with contextlib.suppress(OSError, ValueError):
+        noted = json.loads((folder / JOBS).read_bytes())
+        if isinstance(noted, dict) and {"process", "jobs"} <= noted.keys():
+            return noted
+    return None
 
 
 def append_to_ledger(folder: Path, line: LedgerLine) -> None:

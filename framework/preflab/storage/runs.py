@@ -20,7 +20,6 @@ from preflab.errors import UserError, nearest
 from preflab.signals import process_name
 from preflab.storage.run_folder import (
     ARTIFACTS,
-    JOBS,
     LEDGER,
     MANIFEST,
     RUNNING,
@@ -29,6 +28,7 @@ from preflab.storage.run_folder import (
     config_file,
     is_running,
     jobs_process,
+    noted_jobs,
     read_ledger,
     read_manifest,
     seconds_of,
@@ -195,7 +195,7 @@ def is_run(folder: Path) -> bool:
 
 def is_multirun(folder: Path) -> bool:
     """Whether a folder is that of a multirun, also before its first job has ended."""
-    return (folder / LEDGER).is_file() or (folder / JOBS).is_file()
+    return (folder / LEDGER).is_file() or noted_jobs(folder) is not None
 
 
 def multirun_of(folder: Path) -> Path | None:

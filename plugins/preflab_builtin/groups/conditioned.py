@@ -25,7 +25,6 @@ from preflab.interfaces import (
 )
 from preflab.lengths import check_prompts
 from preflab.offload import networks_of
-from preflab.prompts import with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
 from preflab.responders import PolicyAtTemperature, after
@@ -239,7 +238,7 @@ class ForGroups:
     def _asked(self, prompt: Prompt, group: str) -> Prompt:
         own = self._named(prompt)
         bare = prompt if own is None else without(prompt, self.words[own])
-        return asked(with_prefix(bare, self.prefix), group, self.words[group])
+        return asked(bare, group, f"{self.words[group]}{self.prefix}")
 
 
 def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:

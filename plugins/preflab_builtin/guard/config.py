@@ -149,7 +149,7 @@ PIECE = 32
 
 def seconds_option() -> Any:
     """The option that says how long a guard is waited for."""
-    doc = f"that the guard may take for {PIECE} texts; then the run ends, and what it made is kept"
+    doc = f"the longest that the guard may take for {PIECE} texts; beyond it the run ends"
     return option(30.0, doc, gt=0, affects_result=False)
 
 

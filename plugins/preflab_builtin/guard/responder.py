@@ -11,6 +11,7 @@ from preflab.interfaces import (
     AnswersGroups,
     AnyLength,
     AnyTemperature,
+    AtTemperature,
     Context,
     Policy,
     ReadsForms,
@@ -44,6 +45,11 @@ class Guarded:
     def policy(self) -> Policy:
         """The policy that is sampled from."""
         return self.responder.policy
+
+    @property
+    def temperature(self) -> float:
+        """That of what answers behind the guard, as far as it names one."""
+        return cast(AtTemperature, self.responder).temperature
 
     def at_temperature(self, temperature: float) -> Responder:
         """The same at another temperature, behind the same guard."""

@@ -87,7 +87,7 @@ def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
     several = [arm for arm in arms if len(arm.runs) > 1]
     if any(arm.measures for arm in arms):
         if not several:
-            one = "There is one seed an arm." if len(arms) > 1 else "There is one seed."
+            one = "There is one seed per arm." if len(arms) > 1 else "There is one seed."
             yield (
                 f"{one} Intervals are 95 %, over prompts, documents or pairs, and say nothing "
                 "about other seeds. On another machine, or with another number of threads, the "

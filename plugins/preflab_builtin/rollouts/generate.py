@@ -108,6 +108,13 @@ def as_trained(policy: Policy) -> Iterator[None]:
 
     def own(_: Any, inputs: Any, output: Any) -> Any:
         del head.forward  # the policy's logits may call the head
+        if not reached:
+            head.forward = keep
+            raise UserError(
+                f"{type(module).__name__} makes its logits without calling its unembedding, so "
+                "that transformers cannot sample from the logits that training uses. "
+                "Use rollout=native."
+            )
         try:
             output.logits = policy.logits(reached.pop())
         finally:

@@ -24,8 +24,7 @@ SAID = {
     ("data.rankings=epoch=3.jsonl",): "'data.rankings=\"epoch=3.jsonl\"'",
     ("seed=[1",): "'seed=[1' cannot be read",
     ("nothing",): "'nothing' is not an override: KEY=VALUE",
-    ("-cn", "laddr"): "ladder, model_sizes, overoptimisation, ptx_ratio, reward_model_epochs, "
-    "safety. Did you mean 'ladder'?",
+    ("-cn", "laddr"): "or config 'laddr'. Did you mean 'ladder'? Allowed: algorithms, ",
     ("algorithm.lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr?",
     ("algorithm.kl_coef=1",): "Did you mean algorithm.kl.coef?",
     ("lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr or pretrain.optimizer.lr",
@@ -52,7 +51,7 @@ SAID = {
     ("+gradient_terms@algorithm.terms.mix=ptx",): "Did you mean 'gradient_term'?",
     ("algorithm=ppo", "algorithm.terms.ptx.coef=1"): "add one: +gradient_term@algorithm.terms.ptx="
     "ptx.",
-    ("evaluation.evaluators.kll=null",): "Did you mean 'kl'? To add one: "
+    ("evaluation.evaluators.kll=null",): "win_rate, win_rate_held_out. To add one: "
     "+evaluator@evaluation.evaluators.kll=OPTION.",
     ("filters.short.max_tokens=9",): "To add one: +filter@filters.short=OPTION.",
     ("reward_model=sum", "reward_model.weights.learned=2"): "reward_model.weights.learned is not "

@@ -151,6 +151,10 @@ def test_a_named_command_that_is_going_on_is_refused_before_its_jobs_are_checked
         pytest.raises(UserError, match=rf"kl1/0: wait .* stop it \(process {os.getpid()}\), or "),
     ):
         check_not_running(line)
+    # Between two jobs no run is at work, but the multirun is.
+    note_jobs(Path("runs/config/kl1"), process_mark(os.getppid()), 0, [[], []])
+    with pytest.raises(UserError, match=rf"kl1: wait .* stop it \(process {os.getppid()}\), or "):
+        check_not_running(line)
 
 
 def test_a_name_is_the_last_part_of_the_folder() -> None:

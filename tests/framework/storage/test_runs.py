@@ -149,6 +149,15 @@ def test_a_job_is_called_by_the_name_of_its_multirun(
         folder_of("kl1/1")
 
 
+@pytest.mark.parametrize("own", ["[1]", '{"jobs": 3}', "no JSON"])
+def test_a_file_of_the_users_makes_no_multirun(tmp_path: Path, own: str) -> None:
+    """The folder of a project is not the multirun of the runs below it, whatever jobs.json says."""
+    write(tmp_path / "runs/config/mine")
+    (tmp_path / "jobs.json").write_text(own)
+    assert multirun_of(tmp_path / "runs/config/mine") is None
+    assert not is_run(tmp_path)
+
+
 def test_why_a_folder_is_not_that_of_one_run(tmp_path: Path) -> None:
     assert no_run(tmp_path / "x") == (
         f"There is no folder {tmp_path / 'x'}: give the folder of a run, or its name."

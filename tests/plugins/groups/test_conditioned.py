@@ -113,6 +113,11 @@ def test_the_best_of_n_is_chosen_by_the_groups_own_reward(tmp_path: Path) -> Non
     assert int(long.response_lengths.sum()) > int(short.response_lengths.sum())
     assert long.prompts == tuple(PROMPTS)  # the prefix is not shown to who judges
     assert long.tokens()[0][0] == context.tokenizer.encode_prompt(PROMPTS[0])
+    # The reward reads neither the group's prefix nor that of an evaluation.
+    reward = TwoGroups()
+    with_text = for_groups(BEST, context_of(tmp_path, reward)).with_prefix("good ")
+    with_text.respond(PROMPTS, (1, "x"))
+    assert {text for text, _ in reward.read} == {prompt.text for prompt in PROMPTS}
     # A prefix that a person types chooses the group; a prompt of the data is a text.
     typed = [replace(p, text=f"blue is {p.text}") for p in PROMPTS]
     rollout = answers.as_typed().respond(typed, (1, "x"))

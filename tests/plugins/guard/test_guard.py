@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -16,10 +17,18 @@ import torch
 
 from preflab.composing.search_path import registry
 from preflab.errors import NumericError, PluginError, UserError
-from preflab.interfaces import AnswersGroups, Policy, Subject
+from preflab.interfaces import (
+    AnswersGroups,
+    AtTemperature,
+    Policy,
+    Responder,
+    RolloutEngine,
+    Sampling,
+    Subject,
+)
 from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
-from preflab.responders import reading
+from preflab.responders import adjusted, reading
 from preflab.testing import FakeContext
 from preflab.testing.world import WORDS
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
@@ -195,6 +204,28 @@ def test_another_response_is_sampled_where_that_is_asked_for() -> None:
     assert inner.asked == [(1,), (1, "guard", 0, 0), (1, "guard", 0, 1)]
     inner = Drawing(["idiot", "fine", "bye"], ["idiot"])
     assert Guarded(inner, guard, "No.", 1).respond(PROMPTS, (1,)).texts == ("No.", "fine", "bye")
+
+
+def test_behind_a_guard_the_temperature_is_that_of_what_answers() -> None:
+    """Greedily answered, it is not the run's usual setting: one asked for at 1 is answered at 1."""
+
+    class Warm(Drawing):
+        temperature = 0.0
+
+        def at_temperature(self, temperature: float) -> Responder:
+            other = Warm()
+            other.temperature = temperature
+            return other
+
+    guard = words(c.WordsConfig(words=["idiot"]), NO_CONTEXT)
+    greedy = Guarded(Warm(), guard, "No.", 0)
+    assert isinstance(greedy, AtTemperature)
+    assert greedy.temperature == 0.0
+    engine = SimpleNamespace(sampling=Sampling(temperature=1.0, max_tokens=8))
+    found = adjusted(greedy, cast(RolloutEngine, engine), 1.0, 8)
+    assert isinstance(found, AtTemperature)
+    assert found.temperature == 1.0
+    assert not isinstance(Guarded(Drawing(), guard, "No.", 0), AtTemperature)
 
 
 def test_a_guard_that_raises_ends_the_evaluation() -> None:
