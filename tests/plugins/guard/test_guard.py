@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 import torch
 
 from preflab.composing.search_path import registry
-from preflab.errors import NumericError, PluginError, UserError
+from preflab.errors import NumericError, UserError
 from preflab.interfaces import (
     AnswersGroups,
     AtTemperature,
@@ -33,14 +31,13 @@ from preflab.testing import FakeContext
 from preflab.testing.world import WORDS
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.guard import config as c
-from preflab_builtin.guard.asking import InTime
 from preflab_builtin.guard.calibration import calibrated, threshold_of
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.classifier import classifier
 from preflab_builtin.guard.config import Action, Part
 from preflab_builtin.guard.evaluator import GuardEvaluator
 from preflab_builtin.guard.first_token import first_token
-from preflab_builtin.guard.responder import Guarded, behind, check_refusal, guarded, screened
+from preflab_builtin.guard.responder import Guarded, behind, check_refusal, screened
 from preflab_builtin.guard.verdicts import Scoring, Verdict, strictest
 from preflab_builtin.guard.words import words
 from tiny_classifier import write_classifier
@@ -297,41 +294,6 @@ def test_behind_a_guard_a_prompt_is_answered_for_its_group_again() -> None:
         (group,) = {*ForTwo().groups_for(PROMPTS, seed)}
         assert behind_it.respond(PROMPTS, seed).texts == (f"again {group}",) * 3
     assert not isinstance(behind(Drawing(), guard, "No.", 3), AnswersGroups)
-
-
-def test_a_guard_that_hangs_ends_the_run_with_words(tmp_path: Path) -> None:
-    """0.2 s for 32 texts: 33 texts have 0.4 s."""
-    hung = threading.Event()
-
-    class Stuck:
-        def check(self, prompts: Any, responses: Any) -> list[Verdict]:
-            hung.wait(60)
-            return [Verdict() for _ in prompts]
-
-    class Context(FakeContext):
-        def component(self, kind: str, config: Any) -> Any:
-            return Stuck()
-
-    config = c.GuardedConfig(guard=object(), refusal="good", seconds=0.2)
-    answers = guarded(config, Context(tmp_path, stage="algorithm"))
-    began = time.monotonic()
-    with pytest.raises(
-        PluginError, match=r"more than 0.2 s for each 32 of 33 .*algorithm.seconds=2"
-    ):
-        answers.guard.check([Prompt("", "one")] * 33, None)
-    assert 0.35 < time.monotonic() - began < 10
-    hung.set()
-
-
-def test_a_guard_in_time_says_what_it_says() -> None:
-    class Broken:
-        def check(self, prompts: Any, responses: Any) -> list[Verdict]:
-            raise OSError("gone")
-
-    plain = words(c.WordsConfig(words=["fool"]), NO_CONTEXT)
-    assert InTime(plain, 30.0, "x").check(PROMPTS, None) == plain.check(PROMPTS, None)
-    with pytest.raises(OSError, match="gone"):
-        InTime(Broken(), 30.0, "x").check(PROMPTS, None)
 
 
 def test_flagged_responses_are_shown_and_counted() -> None:
