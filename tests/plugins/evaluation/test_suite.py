@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_a_policy_compared_with_itself_wins_half_exactly(tmp_path: Path) -> None
         for judge in ("labelers", "gold", "reward"):
             measure = measures[f"win_rate/{judge}"]
             assert (measure.value, measure.n) == (0.5, 6)
-            assert measure.low < 0.5 < measure.high  # six ties tell little of other prompts
+            assert math.isnan(measure.low)  # equal texts are a draw whatever the prompts
         assert measures["gold/gain"].value == 0.0
         assert measures["kl/reference"].value == 0.0
 
