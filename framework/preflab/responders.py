@@ -72,7 +72,7 @@ class PolicyAtTemperature:
 
 
 class Prefixed:
-    """A `Responder` that is none of `AnyPrefix`, asked with a text in front of each prompt. What it
+    """A `Responder` without `AnyPrefix`, asked with a text in front of each prompt. What it
     says of itself (`BestOf`, `Steers`, `AtTemperature`) stays said."""
 
     def __init__(self, responder: Responder, prefix: str) -> None:
