@@ -18,6 +18,7 @@ def preflab_components() -> list[Component]:
             SampledConfig,
             procedure="preflab_builtin.samples.sampling:Sampled",
             needs=("prompts",),
+            inspect="preflab_builtin.samples.others:inspect",
             preflight="preflab_builtin.samples.sampling:preflight",
         )
     ]

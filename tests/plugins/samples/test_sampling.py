@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preflab.errors import UserError
+from preflab.interfaces import Sampling
 from preflab.pool import POOL_FILE, Answered, read_pool
 from preflab.randomness import permutation
 from preflab.records import Prompt
 from preflab_builtin.samples.config import SampledConfig
+from preflab_builtin.samples.others import inspect
 from preflab_builtin.samples.sampling import Sampled, preflight
 from support import WORDS, FakeContext
 
@@ -90,3 +94,55 @@ def test_prompts_without_room_are_refused_before(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, [long, *HELD_OUT], policy_config={"max_positions": 64})
     with pytest.raises(UserError, match="long"):
         list(preflight(SampledConfig(), context))
+
+
+def stored(folder: Path, name: str, **options: Any) -> str:
+    """Save another policy than SFT's; its folder."""
+    FakeContext(folder, initialisation=7, **options).policy("sft").save(folder / name)
+    return str(folder / name)
+
+
+def test_policies_share_the_responses_in_turn(tmp_path: Path) -> None:
+    """K = 3 and two policies: places 0 and 2 are SFT's, place 1 is the other's. So they are what
+    each samples for itself, and batches change nothing."""
+    other = stored(tmp_path, "other")
+    pool = finished(made(tmp_path, others=[other]), tmp_path)
+    assert pool == finished(made(tmp_path, others=[other], batch=11), tmp_path)
+    sft = [one.responses for one in finished(made(tmp_path, k=2), tmp_path)]
+    assert [(one.responses[0], one.responses[2]) for one in pool] == sft
+    context = FakeContext(tmp_path, initialisation=7)
+    prompts = [one.prompt for one in pool]
+    sampling = Sampling(context.rollout().sampling.max_tokens, 1.0, 1)
+    rollout = context.rollout().generate(
+        context.policy("sft"), prompts, sampling, (1, "comparisons", "1")
+    )
+    assert tuple(one.responses[1] for one in pool) == rollout.texts
+    assert rollout.texts != tuple(one.responses[0] for one in pool)
+
+
+def test_a_pool_of_other_weights_is_another_pool(tmp_path: Path) -> None:
+    found = [inspect(SampledConfig())]
+    for seed in (7, 8):
+        FakeContext(tmp_path, initialisation=seed).policy("sft").save(tmp_path / f"{seed}")
+        found.append(inspect(SampledConfig(others=[str(tmp_path / f"{seed}")])))
+    assert len({inspection.content for inspection in found}) == 3
+    shutil.copytree(tmp_path / "8", tmp_path / "moved")
+    assert inspect(SampledConfig(others=[str(tmp_path / "moved")])) == found[-1]
+
+
+def test_policies_that_cannot_share_are_refused_before(tmp_path: Path) -> None:
+    """14 positions less 8 leave 6, and the longest of the prompts has 7 tokens."""
+    prompts = [Prompt("a", "one"), Prompt("b", "one two three four five six seven")]
+    rows = [replace(prompt, split="train") for prompt in prompts]
+    context = FakeContext(tmp_path, [*rows, *HELD_OUT])
+    short = stored(tmp_path, "short", policy_config={"max_positions": 14})
+    with pytest.raises(UserError, match=r"1 of 6 prompts .*samples\.others\[0\].*'b' \(7 tokens\)"):
+        list(preflight(SampledConfig(others=[short]), context))
+    foreign = stored(tmp_path, "foreign", vocabulary=None)
+    with pytest.raises(UserError, match=r"samples\.others\[0\].*another tokenizer"):
+        list(preflight(SampledConfig(others=[foreign]), context))
+    with pytest.raises(UserError, match=r"samples\.others\[1\].*nowhere"):
+        inspect(SampledConfig(others=[short, str(tmp_path / "nowhere")]))
+    assert list(SampledConfig(k=2, others=["a"]).check()) == []
+    assert [key for key, _ in SampledConfig(k=2, others=["a", "b"]).check()] == ["others"]
+    assert [key for key, _ in SampledConfig(others=[" "]).check()] == ["others"]

@@ -1,0 +1,53 @@
+"""Policies of other folders that share the pool with SFT."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from preflab import Inspection
+from preflab.errors import UserError
+from preflab.interfaces import Context, Policy
+from preflab.lengths import prompt_sizes, refuse_prompts
+from preflab.records import Prompt
+from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
+from preflab_builtin.samples.config import SampledConfig
+
+
+def located(config: SampledConfig) -> list[Path]:
+    """Their folders. `UserError` where one holds no policy."""
+    return [locate(path, None, f"samples.others[{i}]") for i, path in enumerate(config.others)]
+
+
+def inspect(config: SampledConfig) -> Inspection:
+    """The digest of the models' folders, in their order."""
+    if not config.others:
+        return Inspection()
+    digests = "\n".join(map(content_digest, located(config)))
+    return Inspection(content=hashlib.sha256(digests.encode()).hexdigest())
+
+
+def check_others(config: SampledConfig, context: Context, prompts: Sequence[Prompt]) -> None:
+    """`UserError` for a policy that reads other token ids than the run's, or has too few positions
+    for a prompt and the longest response."""
+    cap = context.rollout().sampling.max_tokens
+    for i, folder in enumerate(located(config)):
+        key = f"samples.others[{i}]"
+        if tokenizer_digest(folder) != context.tokenizer.digest:
+            raise UserError(
+                f"{key}: {folder} has another tokenizer than the policy. Name policies that were "
+                "trained from the same pretrained model."
+            )
+        limit, own = context.load_policy(folder).max_positions, context.max_positions
+        if limit is not None and (own is None or limit < own):
+            sizes = prompt_sizes(context.tokenizer, prompts, limit - cap)
+            refuse_prompts(sizes, limit, cap, f"{key}={folder}")
+
+
+def others(config: SampledConfig, context: Context) -> list[Policy]:
+    """The policies, frozen."""
+    policies = [context.load_policy(folder) for folder in located(config)]
+    for policy in policies:
+        policy.module.requires_grad_(False)
+    return policies
