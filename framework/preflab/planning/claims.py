@@ -17,9 +17,9 @@ OF_REPORTS = ("cost/flops", "cost/tokens")
 
 
 def check_claims(line: CommandLine, jobs: Sequence[Job]) -> list[str]:
-    """Sentences on claims that the jobs cannot answer. `UserError` for an arm that no job has, and
-    for what no job measures, unless the command line leaves out what the study's file has. A search
-    has its arms later."""
+    """Sentences on claims that the jobs cannot answer. `UserError` for an arm that no job has, for
+    two arms that are one, and for what no job measures, unless the command line leaves out what the
+    study's file has. A search has its arms later."""
     study = jobs[0].run.study
     if study is None or not line.multirun:
         return []
@@ -33,6 +33,14 @@ def check_claims(line: CommandLine, jobs: Sequence[Job]) -> list[str]:
     wrong = [name for name, _ in absent] if told and not _leaves_out(line) else []
     own = _measured_by_file(line) if unmeasured else []
     wrong += [name for name, measure in unmeasured if not _is_announced(measure, own)]
+    for name, claim in study.claims.items():
+        if claim.versus and _same(claim.arm, claim.versus, jobs):
+            wrong.append(name)
+            told.append(
+                f"study.claims.{name} compares the arms {claim.arm} and {claim.versus}, whose jobs "
+                "compute the same: nothing that one of them sets has an effect. A value of the "
+                "study's file wins over an arm's unless _self_ stands before arm in its defaults."
+            )
     if wrong:
         cures = " ".join(f"'~study.claims.{name}'" for name in dict.fromkeys(wrong))
         cure = f"Correct the study's file, or leave out what cannot be answered with {cures}."
@@ -55,6 +63,19 @@ def _absent(study: StudyConfig, jobs: Sequence[Job]) -> Iterator[tuple[str, str]
         given = [arm for arm in (claim.arm, claim.versus, *claim.frontier) if arm]
         arms = [a for arm in given for a in ([arm] if there(arm) else study.series.get(arm, [arm]))]
         yield from ((key, arm) for arm in dict.fromkeys(arms) if not there(arm))
+
+
+def _same(arm: str, versus: str, jobs: Sequence[Job]) -> bool:
+    """Whether the jobs of two arms with names make the same measurements, seed by seed."""
+    made = [
+        {
+            stage.recipe_id
+            for job in jobs
+            if job.run.settings.arm == name and (stage := job.run.stage("evaluation"))
+        }
+        for name in (arm, versus)
+    ]
+    return bool(made[0]) and made[0] == made[1]
 
 
 def _words(job: Job) -> list[str]:

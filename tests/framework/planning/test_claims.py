@@ -91,3 +91,30 @@ def test_the_trials_of_a_search_are_arms_that_come_later() -> None:
     search = "study.search={objective:gold/gold,trials:2,sampler:random}"
     words = (search, "algorithm.kl.coef=interval(0,1)")
     assert said(*words, versus="algorithm.kl.coef=0.4") == []
+
+
+@pytest.mark.parametrize(
+    ("order", "refused"), [("{arm: null}, _self_", True), ("_self_, {arm: null}", False)]
+)
+def test_two_arms_that_compute_the_same_are_refused(order: str, refused: bool) -> None:
+    """Where the study's own value wins over the arms', both have 0.2."""
+    Path("arm").mkdir()
+    for name, coef in (("low", 0.1), ("high", 0.3)):
+        values = f"# @package _global_\narm: {name}\nalgorithm: {{kl: {{coef: {coef}}}}}\n"
+        Path(f"arm/{name}.yaml").write_text(values)
+    Path("alike.yaml").write_text(
+        f"defaults: [config, {order}, {{override algorithm: ppo}}, {{override evaluation: ladder}}]"
+        "\n"
+        "algorithm: {kl: {coef: 0.2}}\n"
+        "study:\n  claims:\n"
+        "    one: {statement: s, measure: gold/gold, arm: high, versus: low}\n"
+        'hydra: {mode: MULTIRUN, sweeper: {params: {arm: "low,high", seed: "1,2"}}}\n'
+    )
+    line = parse(["-cn", "alike", "--config-dir", "."])
+    if not refused:
+        assert check_claims(line, check_jobs(line)) == []
+        return
+    with pytest.raises(UserError, match=r"arms high and low, whose jobs compute the same") as error:
+        check_claims(line, check_jobs(line))
+    assert "unless _self_ stands before arm" in str(error.value)
+    assert "'~study.claims.one'" in str(error.value)
