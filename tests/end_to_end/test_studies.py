@@ -1,4 +1,4 @@
-"""The first arm of every study, small: its evaluation and its page, on the embedded world."""
+"""The first arm of every study, and all arms of some, small: its evaluation and its page, on the embedded world."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ def test_its_first_arm_runs_and_is_measured(name: str, folder: Path) -> None:
         for claim in claims
         if claim["compared_with"]
     )
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("name", ["groups", "refusals", "safety"])
+def test_all_its_arms_run_from_presets_alone(name: str, folder: Path) -> None:
+    words = (*SMALL, "study.seeds=null", "seed=1", f"name=all_of_{name}")
+    assert preflab(folder, "-cn", name, *words) == 0, (folder / "log.txt").read_text()[-3000:]
+    run = folder / "runs" / name / f"all_of_{name}"
+    claims = json.loads((run / "summary.json").read_text())["claims"]
+    # One small seed decides nothing, but every claim finds its arms and what they measured.
+    assert [claim["why"] for claim in claims if "no " in claim["why"].partition(";")[0]] == []
+    assert "<svg" in (run / "report.html").read_text()
