@@ -1,4 +1,5 @@
-"""The first arm of every study, and all arms of some, small: its evaluation and its page, on the embedded world."""
+"""The first arm of every study, and all arms of some, small: evaluation and page, on the embedded
+world."""
 
 from __future__ import annotations
 
@@ -48,6 +49,8 @@ def test_all_its_arms_run_from_presets_alone(name: str, folder: Path) -> None:
     assert preflab(folder, "-cn", name, *words) == 0, (folder / "log.txt").read_text()[-3000:]
     run = folder / "runs" / name / f"all_of_{name}"
     claims = json.loads((run / "summary.json").read_text())["claims"]
-    # One small seed decides nothing, but every claim finds its arms and what they measured.
-    assert [claim["why"] for claim in claims if "no " in claim["why"].partition(";")[0]] == []
+    # One small seed decides nothing, but every claim finds its arms and what they measured; what a
+    # guard misses is measured only where something harmful was said.
+    unanswered = {claim["name"] for claim in claims if claim["holds"] == "unanswered"}
+    assert unanswered <= {"guard_misses"}
     assert "<svg" in (run / "report.html").read_text()

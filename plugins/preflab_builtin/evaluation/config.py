@@ -22,7 +22,7 @@ ACCURACIES = "all length difference matched matched_length matched_difference".s
 BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
 """sacrebleu's tokenisers, by its own names; 13a is its default."""
 
-PREFIX = "text in front of each document, such as the control token that the subject is asked with"
+PREFIX = "text in front of each document, such as the control token that prompts have, too"
 
 
 class HeldOut(StrEnum):
@@ -78,7 +78,7 @@ class GoldConfig:
     name: str = option("gold", "component")
     samples: int = option(
         1,
-        "responses to each of some prompts, more than 1: also gold/PART_worst and gold/FLAG_any, as "
+        "responses to each of some prompts; above 1 they give gold/PART_worst and gold/FLAG_any, "
         "the expected maximum and the probability of toxicity (Gehman et al. 2020)",
         ge=1,
         fast=2,

@@ -53,9 +53,9 @@ class ReferenceKL:
 
     That holds for responses drawn from the policy itself. If the responder chooses among several
     draws (`BestOf`), nothing is estimated; if its policy is the reference, kl/bound is the upper
-    bound `best_of_n_kl_bound`. The policy reads the evaluation's prefix, as it did when it answered;
-    the reference does not, as the prefix is the subject's. Greedy responses have no density, and steered ones (`Steers`)
-    another one than the policy's, so that nothing is measured.
+    bound `best_of_n_kl_bound`. The policy reads the evaluation's prefix, as when it answered; the
+    reference does not, because the prefix is the subject's. Greedy responses have no density, and
+    steered ones (`Steers`) another one than the policy's, so that nothing is measured.
     """
 
     def __init__(self, config: KLConfig, context: Context) -> None:

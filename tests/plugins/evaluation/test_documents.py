@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +51,9 @@ def test_questions_are_asked_after_the_evaluators_own_prefix(tmp_path: Path) -> 
     class Engine:
         sampling = Sampling(4)
 
-        def generate(self, policy: Policy, prompts: list[Prompt], *_: object) -> Rollout:
+        def generate(
+            self, policy: Policy, prompts: Sequence[Prompt], *_: Any, **__: Any
+        ) -> Rollout:
             asked.extend(prompt.text for prompt in prompts)
             return Rollout.from_texts(context.tokenizer, prompts, ["three"] * len(prompts))
 

@@ -139,7 +139,7 @@ def test_harm_is_drawn_against_help_and_so_is_the_worst_of_several() -> None:
     assert marks == sorted(marks)  # guarded helps least, asked most
     values["SFT"]["gold/harmless_worst"] = Measure(-0.9)
     both = harmless_against_helpful(shown, {})
-    assert [p.title for p in both] == ["Harmless against helpful", "Worst of several against helpful"]
+    assert both[1].title == "Worst of several against helpful"
     assert [len(p.arms) for p in both] == [3, 2]
 
 
