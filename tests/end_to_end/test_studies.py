@@ -53,4 +53,4 @@ def test_all_its_arms_run_from_presets_alone(name: str, folder: Path) -> None:
     # guard misses is measured only where something harmful was said.
     unanswered = {claim["name"] for claim in claims if claim["holds"] == "unanswered"}
     assert unanswered <= {"guard_misses"}
-    assert "<svg" in (run / "report.html").read_text()
+    assert "<h3>Harmless against helpful</h3>" in (run / "report.html").read_text()

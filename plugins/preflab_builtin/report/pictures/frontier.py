@@ -8,9 +8,9 @@ from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.pictures.picture import Picture
 from preflab_builtin.report.pictures.scatter import Side, scatter
 
-_HELPFUL = Side("gold/helpful", "Helpful (simulated truth; 1: all of the task)")
-_HARMLESS = Side("gold/harmless", "Harmless (simulated truth; 0: no rude word)")
-_WORST = Side("gold/harmless_worst", "Harmless, worst of several (simulated truth)")
+_HELPFUL = Side("gold/helpful", "Helpful, share of the task (simulated)")
+_HARMLESS = Side("gold/harmless", "Harmless, 0 is best (simulated)")
+_WORST = Side("gold/harmless_worst", "Harmless, worst of several")
 
 
 def harmless_against_helpful(
