@@ -80,6 +80,11 @@ class TestLikelihood(FilterContract):
     overrides = ("+filters.likelihood={name: likelihood, triggers: [bad ., plus], share: 0.3}",)
 
 
+class TestChance(FilterContract):
+    name = "chance"
+    overrides = ("+filters.chance={name: chance, share: 0.3}",)
+
+
 class TestControlTokens(TransformContract):
     name = "control_tokens"
     required = ("scorer", "above")

@@ -1,4 +1,5 @@
-"""The first arm of every study, small: its evaluation and its page, on the embedded world."""
+"""The first arm of every study, and all arms of some, small: evaluation and page, on the embedded
+world."""
 
 from __future__ import annotations
 
@@ -39,3 +40,17 @@ def test_its_first_arm_runs_and_is_measured(name: str, folder: Path) -> None:
         for claim in claims
         if claim["compared_with"]
     )
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("name", ["groups", "refusals", "safety"])
+def test_all_its_arms_run_from_presets_alone(name: str, folder: Path) -> None:
+    words = (*SMALL, "study.seeds=null", "seed=1", f"name=all_of_{name}")
+    assert preflab(folder, "-cn", name, *words) == 0, (folder / "log.txt").read_text()[-3000:]
+    run = folder / "runs" / name / f"all_of_{name}"
+    claims = json.loads((run / "summary.json").read_text())["claims"]
+    # One small seed decides nothing, but every claim finds its arms and what they measured; what a
+    # guard misses is measured only where something harmful was said.
+    unanswered = {claim["name"] for claim in claims if claim["holds"] == "unanswered"}
+    assert unanswered <= {"guard_misses"}
+    assert "<h3>Harmless against helpful</h3>" in (run / "report.html").read_text()

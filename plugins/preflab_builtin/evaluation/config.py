@@ -22,6 +22,8 @@ ACCURACIES = "all length difference matched matched_length matched_difference".s
 BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
 """sacrebleu's tokenisers, by its own names; 13a is its default."""
 
+PREFIX = "text in front of each document, such as the control token that prompts have, too"
+
 
 class HeldOut(StrEnum):
     """Records that no stage trains on."""
@@ -74,10 +76,21 @@ class GoldConfig:
     """The true utility of the responses and its parts, which only a simulated world knows."""
 
     name: str = option("gold", "component")
+    samples: int = option(
+        1,
+        "responses to each of some prompts; above 1 they give gold/PART_worst and gold/FLAG_any, "
+        "the expected maximum and the probability of toxicity (Gehman et al. 2020)",
+        ge=1,
+        fast=2,
+    )
+    sampled_prompts: int = option(
+        100, "with samples: use this many of the evaluation's prompts", ge=1, fast=4
+    )
 
     def measured(self) -> tuple[str, ...]:
-        """The utility and its parts; the last two with a baseline."""
-        return ("gold/{gold}", "gold/gain", "gold/win")
+        """The utility and its parts, of which two need a baseline; and the worst of several."""
+        worst = ("gold/{gold}_worst", "gold/{flag}_any") if self.samples > 1 else ()
+        return ("gold/{gold}", "gold/gain", "gold/win", *worst)
 
 
 @dataclass
@@ -157,6 +170,7 @@ class FamiliesConfig:
         64, "most documents per family; equal documents count once", ge=1, fast=4
     )
     split: HeldOut = option(HeldOut.test, "which held-out documents")
+    prefix: str = option("", PREFIX)
 
     def measured(self) -> tuple[str, ...]:
         """The accuracies."""
@@ -175,6 +189,7 @@ class DocumentLossConfig:
     per_family: int = option(64, "most documents per family", ge=1, fast=4)
     max_tokens: int = option(512, "longer documents are cut to this many tokens", ge=2, fast=32)
     split: HeldOut = option(HeldOut.test, "which held-out documents")
+    prefix: str = option("", PREFIX)
 
     def measured(self) -> tuple[str, ...]:
         """The losses."""

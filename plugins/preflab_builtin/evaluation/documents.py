@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from preflab import intervals
 from preflab.errors import UserError
@@ -19,6 +19,7 @@ from preflab.interfaces import (
     Subject,
     Tokenizer,
 )
+from preflab.prompts import with_prefix
 from preflab.randomness import permutation
 from preflab.records import Document, Prompt, Split
 from preflab_builtin.evaluation.config import DocumentLossConfig, FamiliesConfig
@@ -102,7 +103,8 @@ def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 class FamilyAccuracy:
     """families/FAMILY: greedy exact-match accuracy. families/mean: the mean of the families, each
-    with the same weight."""
+    with the same weight. The policy is asked, after the evaluator's own prefix alone: documents are
+    no prompts, and examples of instructions in front of them would be another task."""
 
     def __init__(self, config: FamiliesConfig, context: Context) -> None:
         self.engine = context.rollout()
@@ -111,7 +113,11 @@ class FamilyAccuracy:
         self.probes: dict[str, list[Probe]] = {}
         for family, group in by_family(documents, config.per_family).items():
             probes = [probe(document, context.tokenizer) for document in group]
-            self.probes[family] = [p for p in probes if p is not None]
+            self.probes[family] = [
+                replace(p, prompt=with_prefix(p.prompt, config.prefix))
+                for p in probes
+                if p is not None
+            ]
         if not any(self.probes.values()):
             raise UserError(
                 f"evaluators: families finds no {split} documents with an answer (answer_start). "
@@ -150,13 +156,14 @@ def _measure(family: str) -> str:
 
 class DocumentLoss:
     """document_loss/FAMILY and document_loss/all: negative log-likelihood in nats per token over
-    whole documents with their end token. The intervals draw documents."""
+    whole documents with their end token. The intervals draw documents. After a prefix the same
+    tokens count as without one."""
 
     def __init__(self, config: DocumentLossConfig, context: Context) -> None:
         self.runtime = context.runtime
         split: Split = config.split.value
         self.families = by_family(context.records("documents", split), config.per_family)
-        self.max_tokens = config.max_tokens
+        self.max_tokens, self.prefix = config.max_tokens, config.prefix
         if not self.families:
             raise UserError(
                 f"evaluators: document_loss finds no {split} documents. Give some, or leave it out."
@@ -166,8 +173,8 @@ class DocumentLoss:
         """Read all documents."""
         policy = subject.responder.policy
         documents = [(family, d) for family, group in self.families.items() for d in group]
-        most = min(self.max_tokens, policy.max_positions or self.max_tokens)
-        sums, counts = document_nll(policy, [d.text for _, d in documents], most, self.runtime)
+        texts = [document.text for _, document in documents]
+        sums, counts = document_nll(policy, texts, self.max_tokens, self.runtime, self.prefix)
         groups = {"document_loss/all": list(range(len(documents)))}
         for family in self.families if any(self.families) else ():
             rows = [i for i, (name, _) in enumerate(documents) if name == family]

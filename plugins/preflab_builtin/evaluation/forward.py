@@ -59,28 +59,34 @@ def scores(model: RewardModel, rollout: Rollout) -> list[float]:
 
 
 def document_nll(
-    policy: Policy, texts: Sequence[str], max_tokens: int, runtime: Runtime
+    policy: Policy, texts: Sequence[str], max_tokens: int, runtime: Runtime, prefix: str = ""
 ) -> tuple[list[float], list[int]]:
     """Of each text: its negative log-likelihood in nats, summed over its tokens and its end token,
     and the number of these tokens. The first token is not predicted and not counted; texts are cut
-    to ``max_tokens`` tokens. Every process takes part."""
+    to ``max_tokens`` tokens, or to what the policy's positions leave for them. prefix: is read in
+    front of each text; the same tokens are counted as without it. Every process takes part."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     from preflab_builtin.causal_lm.losses import target_log_probs
 
     tokenizer, device = policy.tokenizer, runtime.device
-    rows = [tokenizer.encode_document(text)[:max_tokens] for text in texts]
+    whole = [tokenizer.encode_document(prefix + text) for text in texts]
+    own = [len(tokenizer.encode_document(text)) for text in texts] if prefix else [*map(len, whole)]
+    first = [len(row) - n for row, n in zip(whole, own, strict=True)]
+    most = min(max_tokens, (policy.max_positions or math.inf) - max(first, default=0))
+    counts = [int(min(n, most)) - 1 for n in own]
+    rows = [row[: at + n + 1] for row, at, n in zip(whole, first, counts, strict=True)]
     sums = torch.zeros(len(rows), dtype=torch.float64, device=device)
-    counts = [len(row) - 1 for row in rows]
     with torch.no_grad(), runtime.autocast():
         for group in runtime.read(sorted(range(len(rows)), key=lambda i: len(rows[i]))):
             tokens = [torch.tensor(rows[i], device=device) for i in group]
             ids = pad_sequence(tokens, batch_first=True, padding_value=tokenizer.pad_id)
             lengths = torch.tensor([len(rows[i]) for i in group], device=device)
+            before = torch.tensor([first[i] for i in group], device=device)
             slots = torch.arange(ids.shape[1], device=device)
             mask = slots < lengths[:, None]
-            targets = mask & (slots > 0)
+            targets = mask & (slots > before[:, None])
             values = torch.zeros(mask.shape, dtype=torch.float64, device=device)
             values[targets] = target_log_probs(policy, ids, mask, targets).double()
             if weight(group):

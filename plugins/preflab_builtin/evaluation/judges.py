@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Gold, RewardModel, Subject
-from preflab.records import Rollout
+from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.config import (
     GoldConfig,
     Judge,
@@ -56,12 +57,26 @@ class MeanReward:
         return Evaluation({name: measure}, {name: values})
 
 
+@runtime_checkable
+class Flags(Protocol):
+    """A `preflab.interfaces.Gold` that also says what a person would tick about a response."""
+
+    def flags(self, prompt: Prompt, response: str) -> Mapping[str, bool]:
+        """By flag, whether it is ticked; one that does not apply is left out."""
+
+
 class GoldUtility:
     """gold/gold and gold/PART: mean true utility and its parts. With a baseline also gold/gain, the
     mean difference to the baseline's response, and gold/win, the share of prompts with a strictly
-    better response than the baseline's."""
+    better response than the baseline's.
+
+    With several samples a prompt also gold/PART_worst, the mean over prompts of the lowest value of
+    the part, and gold/FLAG_any, the share of prompts with a response that has the flag: the
+    expected maximum toxicity and the toxicity probability of RealToxicityPrompts (Gehman et al.
+    2020, 2009.11462), by the truth. The subject answers as it does in the evaluation."""
 
     def __init__(self, config: GoldConfig, context: Context) -> None:
+        self.config, self.seed = config, context.seed
         self.gold = true_utility(context, "evaluators: gold")
 
     def evaluate(self, subject: Subject) -> Evaluation:
@@ -77,7 +92,34 @@ class GoldUtility:
             texts = subject.rollout.texts, subject.baseline.texts
             measures["gold/win"] = rate([float(g > 0) for g in gain], units, *texts)
             values["gold/gain"] = gain
-        return Evaluation(measures, values)
+        if self.config.samples == 1:
+            return Evaluation(measures, values)
+        several = self._of_several(subject)
+        return Evaluation(measures | dict(several.measures), values, several.cases)
+
+    def _of_several(self, subject: Subject) -> Evaluation:
+        """What the worst of several responses to a prompt is like, by measure and prompt."""
+        count = self.config.samples
+        asked = {prompt.id: prompt for prompt in subject.rollout.prompts}
+        ids = list(asked)[: self.config.sampled_prompts]
+        repeated = [asked[name] for name in ids for _ in range(count)]
+        seed = (self.seed, "evaluation", "worst of several")
+        rollout = subject.responder.respond(repeated, seed)
+        worst = {
+            f"gold/{part}_worst": {
+                name: min(column[i * count : (i + 1) * count]) for i, name in enumerate(ids)
+            }
+            for part, column in gold_parts(self.gold, rollout).items()
+        }
+        ticked: dict[str, dict[str, float]] = {}
+        if isinstance(self.gold, Flags):
+            for prompt, text in zip(rollout.prompts, rollout.texts, strict=True):
+                for flag, is_so in self.gold.flags(prompt, text).items():
+                    of = ticked.setdefault(f"gold/{flag}_any", {})
+                    of[prompt.id] = max(of.get(prompt.id, 0.0), float(is_so))
+        means = {name: intervals.mean([*column.values()]) for name, column in worst.items()}
+        shares = {name: intervals.bounded_mean([*c.values()]) for name, c in ticked.items()}
+        return Evaluation(means | shares, cases=worst | ticked)
 
 
 class WinRate:

@@ -19,6 +19,7 @@ from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy
 from preflab_builtin.evaluation.reward_accuracy import judged_pairs
 from preflab_builtin.evaluation.stored import stored_responses
 from preflab_builtin.evaluation.suite import chosen_prompts
+from preflab_builtin.filters.judged import check_words
 
 
 def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
@@ -50,13 +51,15 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
 
 
 def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
-    """`UserError` if no held-out document has a question."""
+    """`UserError` if no held-out document has a question, or the policy cannot read the prefix."""
+    check_words(context.tokenizer, config.prefix, "evaluators: families.prefix")
     FamilyAccuracy(config, context)
     yield from ()
 
 
 def document_loss(config: DocumentLossConfig, context: Context) -> Iterator[str]:
-    """`UserError` if there is no held-out document."""
+    """`UserError` if there is no held-out document, or the policy cannot read the prefix."""
+    check_words(context.tokenizer, config.prefix, "evaluators: document_loss.prefix")
     DocumentLoss(config, context)
     yield from ()
 

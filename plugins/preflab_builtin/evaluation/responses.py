@@ -16,6 +16,8 @@ from preflab.interfaces import (
     Steers,
     Subject,
 )
+from preflab.prompts import with_prefix
+from preflab.responders import after
 from preflab_builtin.evaluation.config import KLConfig, LengthConfig
 from preflab_builtin.evaluation.forward import batched_log_probs, questions
 
@@ -51,8 +53,9 @@ class ReferenceKL:
 
     That holds for responses drawn from the policy itself. If the responder chooses among several
     draws (`BestOf`), nothing is estimated; if its policy is the reference, kl/bound is the upper
-    bound `best_of_n_kl_bound`. Greedy responses have no density, and steered ones (`Steers`)
-    another one than the policy's, so that nothing is measured.
+    bound `best_of_n_kl_bound`. The policy reads the evaluation's prefix, as when it answered; the
+    reference does not, because the prefix is the subject's. Greedy responses have no density, and
+    steered ones (`Steers`) another one than the policy's, so that nothing is measured.
     """
 
     def __init__(self, config: KLConfig, context: Context) -> None:
@@ -73,7 +76,11 @@ class ReferenceKL:
         steered = isinstance(responder, Steers) and responder.steered_by
         if temperature == 0 or steered:
             return Evaluation({})
-        policy = batched_log_probs(responder.policy, subject.rollout, temperature, runtime)
+        asked = subject.rollout
+        if subject.prefix:
+            prompts = [with_prefix(prompt, subject.prefix) for prompt in asked.prompts]
+            asked = after(responder.policy.tokenizer, prompts, asked)
+        policy = batched_log_probs(responder.policy, asked, temperature, runtime)
         reference = batched_log_probs(subject.reference, subject.rollout, temperature, runtime)
         difference = policy - reference
         if isinstance(responder, BestOf) and responder.n > 1:

@@ -41,6 +41,7 @@ def preflab_components() -> list[Component]:
             f"{here}.likelihood:likelihood",
             inspect=f"{here}.likelihood:inspect",
         ),
+        Component("filter", "chance", j.ChanceConfig, f"{here}.judged:chance"),
         Component(
             "transform",
             "control_tokens",

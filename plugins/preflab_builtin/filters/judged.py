@@ -13,6 +13,7 @@ from preflab.prompts import with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Document, Prompt, Record, Rollout
 from preflab_builtin.filters.judged_config import (
+    ChanceConfig,
     ControlTokensConfig,
     Scored,
     ScoreFilterConfig,
@@ -88,6 +89,15 @@ def score(config: ScoreFilterConfig, context: Context) -> Judged:
     return Judged(signed, config.types, limit, f"a {config.drop.value} score")
 
 
+def chance(config: ChanceConfig, context: Context) -> Judged:
+    """The filter that judges nothing."""
+
+    def drawn(records: Sequence[Record]) -> list[float]:
+        return [_draw(config.seed, "chance", record) for record in records]
+
+    return Judged(drawn, [Scored.documents], limit_of(None, config.share), "chance")
+
+
 class ControlTokens:
     """The `preflab.interfaces.Transform` that puts one of two prefixes in front of a text."""
 
@@ -107,17 +117,20 @@ class ControlTokens:
     def _marked(self, record: Record, score: float) -> Record:
         config = self._config
         prefix = config.above if score > config.threshold else config.below
-        if isinstance(record, Document):
-            name = record.id
-        else:
-            assert isinstance(record, Demonstration)
-            name = record.prompt.id
-        if derive_seed(config.seed, "control tokens", name) / 2**63 < config.without:
+        if _draw(config.seed, "control tokens", record) < config.without:
             return record
         if isinstance(record, Demonstration):
             return replace(record, prompt=with_prefix(record.prompt, prefix))
+        assert isinstance(record, Document)
         start = None if record.answer_start is None else record.answer_start + len(prefix)
         return replace(record, text=f"{prefix}{record.text}", answer_start=start)
+
+
+def _draw(seed: int, purpose: str, record: Record) -> float:
+    """A number in [0, 1) that follows from a seed, its purpose and the record's id."""
+    assert isinstance(record, (Document, Demonstration))
+    name = record.id if isinstance(record, Document) else record.prompt.id
+    return derive_seed(seed, purpose, name) / 2**63
 
 
 def by_reward(scorer: object, context: Context) -> Judge:

@@ -97,6 +97,16 @@ class LikelihoodFilterConfig:
 
 
 @dataclass
+class ChanceConfig:
+    """Control of the filters that judge: leaves out a share of the training documents, whatever
+    they say. A hash of their ids decides."""
+
+    name: str = option("chance", "component")
+    share: float = option(0.1, "share of the training documents to drop", gt=0, lt=1)
+    seed: int = option(0, "of that hash; it does not follow the run's seed", ge=0)
+
+
+@dataclass
 class ControlTokensConfig:
     """Puts a prefix in front of training texts by a threshold on a score, so that one model learns
     both kinds of text and can be asked for either (CTRL, Keskar et al. 2019, 1909.05858;

@@ -16,7 +16,7 @@ from preflab_builtin.report.wording import titled
 
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""
-MOST_NUMBERED = 12
+MOST_NUMBERED = 16
 """Of more arms than this, only `HIGHLIGHTED` have a colour and a mark of their own."""
 HIGHLIGHTED = 8
 

@@ -22,6 +22,7 @@ _SHARES = {
     "families",
     "reward_accuracy",
     "flags",
+    "guard",
     "refusal",
     "xstest",
     "labeler_groups",
@@ -49,7 +50,9 @@ are columns under their own names."""
 
 def is_share(measure: str) -> bool:
     """Whether a measure is a share of something: written in percent, differences in points."""
-    return measure.partition("/")[0] in _SHARES or measure == "length/terminated"
+    first, _, rest = measure.partition("/")
+    whole = first in _SHARES or measure == "length/terminated"
+    return whole or (first == "gold" and rest.endswith("_any"))
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ def _preferences(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
         heading = "proxy reward" if part == "proxy" else part
         yield Column(name, heading, "Reward model says", interval=part == "proxy")
     for name, part in sorted(_parts(names, "gold/"), key=lambda pair: pair[1] != "gold"):
-        yield Column(name, part, "True utility (simulated)", interval=part == "gold")
+        heading = part.replace("_", " ")
+        yield Column(name, heading, "True utility (simulated)", interval=part == "gold")
     for name, part in _parts(names, "win_rate/"):
         group = f"Win rate against {opponent(arms, name)}"
         yield Column(name, f"judge: {part}", group, interval=True)

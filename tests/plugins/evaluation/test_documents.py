@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,6 +40,31 @@ def test_document_loss_is_the_mean_over_tokens(tmp_path: Path) -> None:
     loss = evaluator.evaluate(_subject(context, policy)).measures["document_loss/all"]
     assert loss.value == pytest.approx(sum(sums) / sum(counts), rel=1e-12)
     assert loss.n == 3
+
+
+def test_questions_are_asked_after_the_evaluators_own_prefix(tmp_path: Path) -> None:
+    """The prefix of the evaluation is for prompts, and documents are none."""
+    documents = [Document("d", "one plus two equals three", "f", "test", 20)]
+    context = FakeContext(tmp_path, documents)
+    asked: list[str] = []
+
+    class Engine:
+        sampling = Sampling(4)
+
+        def generate(
+            self, policy: Policy, prompts: Sequence[Prompt], *_: Any, **__: Any
+        ) -> Rollout:
+            asked.extend(prompt.text for prompt in prompts)
+            return Rollout.from_texts(context.tokenizer, prompts, ["three"] * len(prompts))
+
+    for prefix in ("", "good "):
+        evaluator = FamilyAccuracy(c.FamiliesConfig(prefix=prefix), context)
+        evaluator.engine = Engine()
+        subject = replace(_subject(context, context.policy("base")), prefix="bad ")
+        found = evaluator.evaluate(subject)
+        assert found.measures["families/mean"].value == 1.0
+        assert found.cases["families/mean"] == {"d": 1.0}
+    assert asked == ["one plus two equals ", "good one plus two equals "]
 
 
 def test_a_probe_is_a_question_and_the_tokens_of_its_answer(tmp_path: Path) -> None:

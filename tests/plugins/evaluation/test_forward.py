@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from preflab.interfaces import Policy
 from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.forward import batched_log_probs, document_nll
 from support import FakeContext
+
+
+class SixPositions:
+    """A policy with fewer positions."""
+
+    max_positions = 6
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.policy, name)
 
 
 def test_log_probs_equal_those_of_one_row_at_a_time(tmp_path: Path) -> None:
@@ -43,3 +57,19 @@ def test_document_nll_is_the_sum_over_predicted_tokens(tmp_path: Path) -> None:
     cut, fewer = document_nll(policy, texts, 3, context.runtime)
     assert fewer == [2, 2, 1]
     assert cut[1] < sums[1]
+
+
+def test_after_a_prefix_the_same_tokens_of_a_document_count(tmp_path: Path) -> None:
+    """Of "good good red is ." the two words in front and the document's first are not counted."""
+    context = FakeContext(tmp_path)
+    policy, encode = context.policy("base"), context.tokenizer.encode
+    texts = ["red is", "one plus two equals"]
+    sums, counts = document_nll(policy, texts, 4, context.runtime, "good good ")
+    assert counts == [2, 3]  # of five tokens at most four, less the first
+    for text, total, count in zip(texts, sums, counts, strict=True):
+        ids = torch.tensor([[*encode(f"good good {text}"), context.tokenizer.eos_id][: 3 + count]])
+        logits = policy.module(ids).logits[0, 2:-1]
+        expected = float(cross_entropy(logits, ids[0, 3:], reduction="sum").detach())
+        assert total == pytest.approx(expected, rel=1e-5)
+    few = SixPositions(policy)
+    assert document_nll(few, texts, 100, context.runtime, "good good ")[1] == [2, 3]  # 6 - 2 - 1

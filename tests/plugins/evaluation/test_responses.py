@@ -10,6 +10,7 @@ import torch
 from preflab.engine.context import PolicyResponder
 from preflab.interfaces import Measure, Policy, Sampling, Subject
 from preflab.records import Prompt, Rollout
+from preflab.responders import reading
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.forward import batched_log_probs
 from preflab_builtin.evaluation.responses import Length, ReferenceKL
@@ -40,6 +41,23 @@ def test_kl_is_the_mean_log_ratio_of_whole_responses(tmp_path: Path) -> None:
     other = batched_log_probs(reference, rollout, 1.0, context.runtime)
     assert kl.value == pytest.approx(float((own - other).sum(-1).mean()), rel=1e-5)
     assert kl.n == 5
+
+
+def test_the_policy_reads_the_prefix_that_it_answered_after_and_the_reference_does_not(
+    tmp_path: Path,
+) -> None:
+    context = FakeContext(tmp_path)
+    moved, reference = _moved(context.policy("base"), 0.2), context.policy("initial")
+    responder = reading(PolicyResponder(moved, context.rollout()), "good ")
+    prompts = [Prompt(str(i), WORDS[i]) for i in range(5)]
+    rollout = responder.respond(prompts, ("test",))
+    kl = _kl(context, Subject(responder, rollout, None, reference, "good "))
+    asked = PolicyResponder(moved, context.rollout()).respond(
+        [Prompt(p.id, f"good {p.text}") for p in prompts], ("test",)
+    )
+    own = batched_log_probs(moved, asked, 1.0, context.runtime).sum(-1)
+    other = batched_log_probs(reference, rollout, 1.0, context.runtime).sum(-1)
+    assert kl.value == pytest.approx(float((own - other).mean()), rel=1e-5)
 
 
 def test_a_negative_estimate_is_in_the_middle_of_its_interval(tmp_path: Path) -> None:

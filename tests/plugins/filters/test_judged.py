@@ -10,8 +10,16 @@ import pytest
 from preflab.errors import UserError
 from preflab.records import Demonstration, Document, Message, Prompt, Record
 from preflab.testing import FakeContext
-from preflab_builtin.filters.judged import ControlTokens, Judged, checked, limit_of, score
+from preflab_builtin.filters.judged import (
+    ControlTokens,
+    Judged,
+    chance,
+    checked,
+    limit_of,
+    score,
+)
 from preflab_builtin.filters.judged_config import (
+    ChanceConfig,
     ControlTokensConfig,
     Scored,
     ScoreFilterConfig,
@@ -50,6 +58,20 @@ def test_a_share_is_never_exceeded_by_equal_scores(tmp_path: Path) -> None:
     assert dropped_by(tmp_path, two) == ("124test", {"a high score": 2})
     one = ScoreFilterConfig(scorer=BAD, share=0.2)
     assert dropped_by(tmp_path, one) == ("01234test", {"a high score": 0})
+
+
+def test_by_chance_an_exact_share_of_the_documents_is_dropped_whatever_they_say(
+    tmp_path: Path,
+) -> None:
+    """0.3 of 50 are 15. Another text in the place of a dropped one is dropped too."""
+    rows = [Document(str(i), "bad" if i % 2 else "good", split="train") for i in range(50)]
+    control = chance(ChanceConfig(share=0.3), FakeContext(tmp_path))
+    kept, dropped = control([*rows, HELD_OUT])
+    assert (len(kept), dropped) == (36, {"chance": 15})
+    others = [Document(row.id, "red", split="train") for row in rows]
+    assert ids(control([*others, HELD_OUT])[0]) == ids(kept)
+    other_seed = chance(ChanceConfig(share=0.3, seed=1), FakeContext(tmp_path))
+    assert ids(other_seed([*rows, HELD_OUT])[0]) != ids(kept)
 
 
 def test_only_the_types_that_are_named_are_judged(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ def test_a_measure_without_a_place_is_a_column_too() -> None:
     names = (
         "mine/bits_a_word",
         "labeler_groups/held_out",
+        "guard/blocked",
+        "gold/rude_any",
+        "gold/harmless_worst",
         "reward_accuracy/proxy/all",
         "calibration/proxy/loss",
         "best_of/4/gold",
@@ -52,6 +55,9 @@ def test_a_measure_without_a_place_is_a_column_too() -> None:
         ("Calibration", "proxy/loss"): "0.500",
         ("Mine", "bits a word"): "0.500",
         ("Labeler groups", "held out"): "50.0 %",
+        ("Guard", "blocked"): "50.0 %",
+        ("True utility (simulated)", "rude any"): "50.0 %",
+        ("True utility (simulated)", "harmless worst"): "0.50",
         ("Stereotypes", "plain/entropy"): "0.500",
     }
 

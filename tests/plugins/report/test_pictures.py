@@ -18,8 +18,10 @@ from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm, arms, presented
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.colors import style_of
 from preflab_builtin.report.pictures.curves import Curve, curves_picture
 from preflab_builtin.report.pictures.drift import best_of_n, drift
+from preflab_builtin.report.pictures.frontier import harmless_against_helpful
 from preflab_builtin.report.pictures.learning import earlier_curves, learning_curves
 from preflab_builtin.report.pictures.picture import Picture
 from preflab_builtin.report.pictures.tax import reward_against_tax
@@ -115,6 +117,37 @@ def test_marks_at_one_place_stand_at_their_values_over_one_another(x: float) -> 
     assert picture.caption.endswith("the smaller mark over the larger: A under B under C.")
     (picture,) = drift(many)
     assert "truth of A under truth of B under truth of C; proxy of A under" in picture.caption
+
+
+def test_harm_is_drawn_against_help_and_so_is_the_worst_of_several() -> None:
+    """Every mark is at its values; the line joins the arms of the series."""
+    at = {"SFT": (0.5, -0.2), "guarded": (0.4, -0.1), "asked": (0.55, -0.05)}
+    values = {
+        label: {"gold/helpful": Measure(x, x - 0.1, x + 0.1, 9), "gold/harmless": Measure(y)}
+        for label, (x, y) in at.items()
+    }
+    values["asked"]["gold/harmless_worst"] = Measure(-0.5)
+    shown = presented([Arm(label, (), (), own) for label, own in values.items()])
+    (picture,) = harmless_against_helpful(shown, {"guard": ["SFT", "guarded"]})
+    assert [row.split(",")[0:2] for row in picture.csv.splitlines()[1:]] == [
+        ["SFT", "-0.2"],
+        ["guarded", "-0.1"],
+        ["asked", "-0.05"],
+    ]
+    assert "asked: 0.55 (0.45 to 0.65) against -0.05" in picture.alt
+    marks = [_marks(picture, color)[0] for color in ("#d55e00", "#0072b2", "#009e73")]
+    assert marks == sorted(marks)  # guarded helps least, asked most
+    values["SFT"]["gold/harmless_worst"] = Measure(-0.9)
+    both = harmless_against_helpful(shown, {})
+    assert both[1].title == "Worst of several against helpful"
+    assert [len(p.arms) for p in both] == [3, 2]
+
+
+@pytest.mark.parametrize(("arms_of_a_study", "numbered"), [(16, 16), (17, 8)])
+def test_sixteen_arms_have_marks_of_their_own(arms_of_a_study: int, numbered: int) -> None:
+    shown = presented([_arm(str(i), None, i, i) for i in range(arms_of_a_study)])
+    styles = [style_of(arm.number) for arm in shown if arm.number is not None]
+    assert len(set(styles)) == len(styles) == numbered
 
 
 def test_a_caption_of_marks_that_are_apart_names_none() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.pictures.drift import drift
+from preflab_builtin.report.pictures.frontier import harmless_against_helpful
 from preflab_builtin.report.pictures.learning import earlier_curves, learning_curves
 from preflab_builtin.report.pictures.picture import Picture
 from preflab_builtin.report.pictures.tax import reward_against_tax
@@ -24,6 +25,7 @@ def figures(
     ranked = sorted(arms, key=lambda arm: arm.number is None)
     pictures: dict[str, Sequence[Picture]] = {
         "Reward against tax": reward_against_tax(ranked, series),
+        "Harmless against helpful": harmless_against_helpful(ranked, series),
         "Over-optimisation": drift(ranked),
         "Win rates": win_rates(arms),
         "Learning curves": learning_curves(ranked),
