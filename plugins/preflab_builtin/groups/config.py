@@ -85,11 +85,13 @@ class KwiseGroupsConfig(AsKwise):
         "how the groups' rewards become one: population (each group by its share of the rankings, "
         "what one reward model for all does), equal, weights, or worst (the lowest of the groups' "
         "rewards, each less its mean over the responses to the prompt)",
+        in_use=True,
     )
     weights: dict[str, float] = option(
         factory=dict,
         doc="welfare=weights: weight of a group by its name, divided by their sum; a group that is "
         "missing has 0",
+        in_use=True,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
@@ -161,7 +163,7 @@ class MeanVarianceConfig(AsKwise):
     2312.08358): of each response the mean and the variance of what it is worth to people."""
 
     name: str = option("kwise_mean_variance", "component")
-    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1, in_use=True)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     def of_variance(self) -> bool:
