@@ -108,7 +108,7 @@ INTERFACES_1 = {
     "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
     "HasHeads": "heads_model(generator,names)",
-    "HeadsModel": "names offsets shares weights values(hidden) weighted(weights)",
+    "HeadsModel": "names offsets shares spreads weights values(hidden) weighted(weights)",
     "LoadsHeads": "load_heads(folder)",
     "SeesBatch": "see(rollout,temperature)",
     "OfMembers": "members(rollout) together(members)",

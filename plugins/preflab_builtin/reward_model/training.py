@@ -235,7 +235,14 @@ class KwiseTraining:
         score 0)."""
         if self.config.centre:
             self.heads.centre(self._mean_scores())
+        self.heads.trained(self._by_ranking)
         self.model.save(folder / "model")
+
+    def _by_ranking(self) -> Sequence[torch.Tensor]:
+        """Values of the responses of training rankings, of at most ``centre_on``."""
+        some = self.examples[: self.config.centre_on]
+        scores = raw_scores(self.model, self._rollout(some), self.runtime).double()
+        return scores.split([len(example.responses) for example in some])
 
     def _mean_scores(self) -> list[float]:
         """Of each head."""
