@@ -339,10 +339,11 @@ class GroupsConfig:
 
 @dataclass
 class GroupAgreementConfig:
-    """How far people who ranked the same responses agree, within groups and between them."""
+    """How far people who ranked the same responses agree, within groups and between them, and on
+    which the majorities of groups differ."""
 
     name: str = option("group_agreement", "component")
 
     def measured(self) -> tuple[str, ...]:
         """Agreement."""
-        return ("ranked_agreement/within", "ranked_agreement/between")
+        return tuple(f"ranked_agreement/{what}" for what in ("within", "between", "divided"))

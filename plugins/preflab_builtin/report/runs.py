@@ -17,7 +17,7 @@ from preflab.storage.durable import read_sealed
 from preflab.storage.run_folder import MANIFEST, METRICS, read_manifest
 from preflab.storage.runs import composed, dotted
 from preflab.study import StudyConfig
-from preflab_builtin.evaluation.results import OPINIONS
+from preflab_builtin.evaluation.results import EXAMPLES, OPINIONS
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,16 @@ class RunResult:
     def people_judged(self) -> bool:
         """Whether it has what people said."""
         return bool(self._rows_of("evaluation", OPINIONS))
+
+    def examples(self) -> dict[str, list[dict[str, str]]]:
+        """What evaluators show with their measures, by heading (`preflab.interfaces.Evaluation`)."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in self._rows_of("evaluation", EXAMPLES):
+            example = row.get("example")
+            if isinstance(example, dict):
+                case = {str(key): str(value) for key, value in example.items()}
+                found.setdefault(str(row.get("of")), []).append(case)
+        return found
 
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""
