@@ -19,6 +19,7 @@ from preflab.optimization import sees_no_batch
 from preflab.options import in_use
 from preflab.planning.asking import inspect, needs, waiting, words
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
+from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.records import RECORD_TYPES
@@ -45,6 +46,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
     ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run))
+    ahead = (*ahead, *unmeasured(run))
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]

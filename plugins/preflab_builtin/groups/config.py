@@ -11,6 +11,7 @@ from preflab import option
 from preflab.memory import Load
 from preflab_builtin.baselines.config import BestOfNConfig
 from preflab_builtin.groups.prefixes import filled, prefixes
+from preflab_builtin.microworld.config import WHAT_GROUPS_GET
 from preflab_builtin.on_policy.config import OnPolicyConfig
 from preflab_builtin.reward_model.config import (
     KwiseConfig,
@@ -95,6 +96,10 @@ class Weighing:
     def of_members(self) -> bool:
         """Whether the reward is a function of each group's alone."""
         return self.welfare is not Welfare.worst and not self.weights_by_tag
+
+    def to_be_measured(self) -> dict[str, tuple[str, ...]]:
+        """What the choice does to groups."""
+        return WHAT_GROUPS_GET
 
     def weighed(self) -> list[tuple[str, str]]:
         """Every group that is given a weight, with the key of its weights."""

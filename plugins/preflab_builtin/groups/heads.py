@@ -45,6 +45,15 @@ def counted(rankings: Iterable[Ranking]) -> dict[str, int]:
     return {name: counts[name] for name in sorted(counts)}
 
 
+def pairs(rankings: Iterable[Ranking]) -> dict[str, int]:
+    """Preferences of each group, by its name in alphabetical order."""
+    counts: Counter[str] = Counter()
+    for ranking in rankings:
+        if ranking.group:
+            counts[ranking.group] += len(ranking.preferences)
+    return {name: counts[name] for name in sorted(counts)}
+
+
 def refuse_names(wanted: Iterable[tuple[str, str]], names: Iterable[str], key: str) -> None:
     """`UserError` if there are no two groups, or if weights are given to one that has no ranking.
     wanted: as `Weighing.weighed` has them; key: of the component."""
@@ -76,10 +85,11 @@ class GroupHeads:
         self._config, self._key = config, key
         self.rate = config.head_rate
         self._penalty = 0.0
+        self._pairs: dict[str, int] = {}
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """One head for each group with rankings, in alphabetical order."""
-        counts = counted(rankings)
+        counts, self._pairs = counted(rankings), pairs(rankings)
         refuse_names(self._config.weighed(), counts, self._key)
         self.model = heads_of(policy, generator, list(counts))
         total = sum(counts.values())
@@ -113,6 +123,10 @@ class GroupHeads:
     def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
         """How far each head tells the responses to a prompt apart."""
         self.model.spreads = spreads(values())
+
+    def accounting(self) -> Mapping[str, float]:
+        """The pairs that each group's head learns from."""
+        return {f"pairs of {name}": float(number) for name, number in self._pairs.items()}
 
     def metrics(self) -> Mapping[str, float]:
         """What was added to the loss."""

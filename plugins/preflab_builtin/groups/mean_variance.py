@@ -90,6 +90,10 @@ class MeanVarianceHeads:
     def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
         """Nothing."""
 
+    def accounting(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
     def metrics(self) -> Mapping[str, float]:
         """Nothing."""
         return {}

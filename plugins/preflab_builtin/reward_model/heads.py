@@ -47,6 +47,9 @@ class Heads(Protocol):
         """The training has ended and the network is about to be saved. values(): those of the
         responses to each of some training prompts, [K] or [K, G] float64."""
 
+    def accounting(self) -> Mapping[str, float]:
+        """Counts of what the heads are trained on."""
+
     def metrics(self) -> Mapping[str, float]:
         """What a step says of the heads."""
 
@@ -79,6 +82,10 @@ class OneHead:
 
     def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
         """Nothing."""
+
+    def accounting(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
 
     def metrics(self) -> Mapping[str, float]:
         """Nothing."""

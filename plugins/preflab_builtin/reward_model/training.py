@@ -146,7 +146,7 @@ class KwiseTraining:
         """Rankings without a preference are left out; what max_tokens cuts is counted once, not in
         every epoch."""
         rankings = {"rankings": len(self.examples), "rankings without a preference": self.tied}
-        return rankings | accounting(self.examples)
+        return {**rankings, **self.heads.accounting(), **accounting(self.examples)}
 
     def _gradients(self, batch: Sequence[Example]) -> Watched[float]:
         """Add the gradient of the mean loss over the prompts of the step; what is watched, of all

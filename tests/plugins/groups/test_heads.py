@@ -363,9 +363,23 @@ def test_one_group_none_and_unknown_ones_are_refused(tmp_path: Path) -> None:
 
 def test_worst_says_what_one_response_gets(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, DIVIDED)
-    (notice,) = kwise_groups(config_of(welfare=Welfare.worst), context)
+    notice = list(kwise_groups(config_of(welfare=Welfare.worst), context))[-1]
     assert "a prompt with one response" in notice.lower()
-    assert not list(kwise_groups(config_of(), context))
+    assert not any("one response" in said for said in kwise_groups(config_of(), context))
+
+
+def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path) -> None:
+    rankings = [*DIVIDED, *(said("many", 0, i) for i in range(6, 200))]
+    context = FakeContext(tmp_path, rankings)
+    (plain,) = kwise_groups(config_of(), context)
+    assert "few 2." in plain  # and not the 200 of the many
+    assert "many" not in plain.partition(":")[2].partition(".")[0]
+    for loud in ({"welfare": Welfare.equal}, {"standardise": True}):
+        (notice,) = kwise_groups(config_of(**loud), context)
+        assert notice.startswith(plain)
+        assert "the say of a group with many pairs" in notice
+    accounts = training(tmp_path, DIVIDED).accounting([])
+    assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
 
 
 def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Path) -> None:
@@ -374,7 +388,7 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
-    assert not list(kwise_groups(config_of(), context))
+    list(kwise_groups(config_of(), context))
 
 
 def test_the_plan_reckons_the_training() -> None:

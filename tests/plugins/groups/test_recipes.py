@@ -7,6 +7,7 @@ import pytest
 
 from preflab.composing.compose import parse
 from preflab.engine.preflight import key
+from preflab.planning.objectives import unmeasured
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
 
@@ -54,3 +55,25 @@ def test_a_seed_changes_no_question() -> None:
     # The ids of the stages before differ, and the same would be said.
     one, two = (run_of("reward_model=kwise_groups", f"seed={seed}") for seed in (1, 2))
     assert [key(stage) for stage in one.stages] == [key(stage) for stage in two.stages]
+
+
+MISSING = "What each group of people gets is not measured"
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (("reward_model=kwise_groups",), True),
+        (("labeler.conflict=0.2",), True),
+        (("reward_model=kwise_groups", "labeler.conflict=0.2", "evaluation=groups"), False),
+        (
+            ("labeler.conflict=0.2", "evaluation.evaluators.reward_accuracy.by_group=true"),
+            False,
+        ),
+        (("labeler.conflict=0.2", "evaluation=none"), False),  # nothing is
+        ((), False),
+    ],
+)
+def test_a_run_says_that_nobody_asks_the_groups(overrides: tuple[str, ...], said: bool) -> None:
+    sentences = set(unmeasured(run_of(*overrides)))  # once, whoever says it
+    assert [sentence.startswith(MISSING) for sentence in sentences] == [True] * said
