@@ -45,8 +45,8 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
-    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run))
-    ahead = (*ahead, *unmeasured(run))
+    ahead = [*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run)]
+    ahead += unmeasured(run)
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]

@@ -82,7 +82,7 @@ class Weighing:
     )
     weights_by_tag: dict[str, dict[str, float]] = option(
         factory=dict,
-        doc="weights of the groups for the prompts with a tag, by the tag, in the place of those of "
+        doc="weights of the groups for prompts with a tag, by the tag, in the place of those of "
         "the welfare; of several such tags of a prompt the mean counts",
         in_use=True,
     )

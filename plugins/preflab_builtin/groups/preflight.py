@@ -44,11 +44,11 @@ def few_pairs(counts: Mapping[str, int], config: Weighing) -> Iterator[str]:
         return
     loud = config.welfare in (Welfare.equal, Welfare.worst) or config.standardise
     how = "standardise=true" if config.standardise else f"welfare={config.welfare}"
-    yield (
+    said = (
         f"Groups with fewer than {FEW} pairs to learn from: {', '.join(few)}. What their heads say "
         "is mostly noise, unless tastes are far apart: raise reward_model.shrink, or join groups."
-        + f" {how} gives that noise the say of a group with many pairs." * loud
     )
+    yield f"{said} {how} gives that noise the say of a group with many pairs." if loud else said
 
 
 def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:

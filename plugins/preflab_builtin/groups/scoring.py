@@ -29,10 +29,9 @@ from preflab_builtin.groups.welfare import (
 )
 from preflab_builtin.reward_model.scoring import raw_scores
 
-
 NO_SPREADS = (
-    "{0}.standardise needs how far each head tells responses apart, and {1}. Train the reward model "
-    "again, or leave standardise out."
+    "{0}.standardise needs how far each head tells responses apart, and {1}. Train the reward "
+    "model again, or leave standardise out."
 )
 
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from preflab import option
 
-
 WHAT_GROUPS_GET = {
     "What each group of people gets is not measured. evaluation=groups does, for simulated people; "
     "beside another evaluation: +schema/evaluator@evaluation.evaluators.groups=groups. For "

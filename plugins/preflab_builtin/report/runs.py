@@ -212,7 +212,7 @@ class RunResult:
         return bool(self._rows_of("evaluation", OPINIONS))
 
     def examples(self) -> dict[str, list[dict[str, str]]]:
-        """What evaluators show with their measures, by heading (`preflab.interfaces.Evaluation`)."""
+        """What evaluators show with their measures, by heading (see `Evaluation`)."""
         found: dict[str, list[dict[str, str]]] = {}
         for row in self._rows_of("evaluation", EXAMPLES):
             example = row.get("example")

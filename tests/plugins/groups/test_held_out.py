@@ -17,16 +17,15 @@ from preflab_builtin.groups.config import GroupHeadsConfig
 from preflab_builtin.groups.held_out import GroupHeads, root
 from support import FakeContext
 
+WORTH = {"few": {"yes": 0.0, "no": 2.0}, "many": {"yes": 4.0, "no": 0.0}}
+
 
 class Fixed:
     """`preflab.interfaces.OfMembers`: what each group thinks of a response."""
 
-    worth = {"few": {"yes": 0.0, "no": 2.0}, "many": {"yes": 4.0, "no": 0.0}}
-
     def members(self, rollout: Rollout) -> Mapping[str, torch.Tensor]:
         return {
-            name: torch.tensor([own[text] for text in rollout.texts])
-            for name, own in self.worth.items()
+            name: torch.tensor([own[text] for text in rollout.texts]) for name, own in WORTH.items()
         }
 
     def together(self, members: Mapping[str, torch.Tensor]) -> torch.Tensor:

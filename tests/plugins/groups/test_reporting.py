@@ -153,7 +153,8 @@ def test_majorities_by_hand() -> None:
         said("4", "b", (0, 1), (1, 2)),  # x > y > z
         said("5", "b", (1, 0)),
     ]
-    # x and z: a alone. y and z: a has one vote for either, b one for y. x and y: a 2 to 0, b 1 to 2.
+    # x and z: a alone. y and z: a has one vote for either, b one for y. x and y: a 2 to 0, b 1 to
+    # 2.
     assert {(case.first, case.second): dict(case.votes) for case in cases(rankings)} == {
         ("x", "y"): {"a": (2, 0), "b": (1, 2)},
         ("y", "z"): {"a": (1, 1), "b": (1, 0)},
