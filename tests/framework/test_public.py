@@ -50,7 +50,7 @@ NAMES_1 = {
     "load": "run device",
     "run": "overrides",
     "study": "name overrides",
-    "option": "default doc factory ge gt le lt fast affects_result",
+    "option": "default doc factory ge gt le lt fast affects_result in_use",
     "reward": None,
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preflab import option
 from preflab.memory import Load
 from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.groups.counting import counted
 from preflab_builtin.groups.prefixes import filled, prefixes
 from preflab_builtin.microworld.config import WHAT_GROUPS_GET
 from preflab_builtin.on_policy.config import OnPolicyConfig
@@ -153,7 +154,6 @@ class KwiseGroupsConfig(Weighing, AsKwise):
 
     def member_names(self, context: Context) -> Sequence[str]:
         """The groups of the rankings that the data gives, or of the simulated people who label."""
-        from preflab_builtin.groups.heads import counted
         from preflab_builtin.microworld.labelers import SimulatedLabelers
 
         if context.has("rankings"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -11,6 +10,7 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import HasHeads, HeadsModel, Policy
 from preflab.records import Ranking
 from preflab_builtin.groups.config import KwiseGroupsConfig
+from preflab_builtin.groups.counting import counted, pairs
 from preflab_builtin.reward_model.heads import OneLoss
 
 MEAN_VARIANCE = ("mean", "log_variance")
@@ -37,21 +37,6 @@ def spreads(values: Sequence[torch.Tensor]) -> tuple[float, ...]:
     over prompts of the unbiased variance. values: [K, G] for each prompt, K of 2 or more."""
     variances = torch.stack([own.var(0) for own in values])
     return tuple(variances.mean(0).sqrt().tolist())
-
-
-def counted(rankings: Iterable[Ranking]) -> dict[str, int]:
-    """Rankings of each group, by its name in alphabetical order."""
-    counts = Counter(ranking.group for ranking in rankings if ranking.group)
-    return {name: counts[name] for name in sorted(counts)}
-
-
-def pairs(rankings: Iterable[Ranking]) -> dict[str, int]:
-    """Preferences of each group, by its name in alphabetical order."""
-    counts: Counter[str] = Counter()
-    for ranking in rankings:
-        if ranking.group:
-            counts[ranking.group] += len(ranking.preferences)
-    return {name: counts[name] for name in sorted(counts)}
 
 
 def refuse_names(wanted: Iterable[tuple[str, str]], names: Iterable[str], key: str) -> None:

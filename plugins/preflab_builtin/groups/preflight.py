@@ -15,8 +15,9 @@ from preflab_builtin.groups.config import (
     Weighing,
     Welfare,
 )
+from preflab_builtin.groups.counting import counted, pairs
 from preflab_builtin.groups.folder import located_at
-from preflab_builtin.groups.heads import MEAN_VARIANCE, counted, pairs, refuse_names
+from preflab_builtin.groups.heads import MEAN_VARIANCE, refuse_names
 from preflab_builtin.reward_model.preflight import refuse_long
 
 SHARDED = (
