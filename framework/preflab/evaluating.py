@@ -79,6 +79,9 @@ class Evaluation:
 
     against: for win rates against anything but the evaluation's baseline, by measure, the name of
     what it is. notes: sentences that a reader of the measures must know; reports show them.
+
+    examples: by heading, cases that show what a measure counts, the most telling first, each as
+    texts by the heading of their column. All are in ``examples.jsonl``; reports show some.
     """
 
     measures: Mapping[str, Measure]
@@ -87,6 +90,7 @@ class Evaluation:
     against: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     opinions: Mapping[str, Sequence[Opinion]] = field(default_factory=dict)
+    examples: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):

@@ -127,6 +127,9 @@ class HeadsModel(Backbone, Protocol):
     """What is subtracted from the raw score of each head; stored next to the weights."""
     shares: tuple[float, ...]
     """Share of each head in what the model was trained on; they add up to 1. Stored likewise."""
+    spreads: tuple[float, ...]
+    """Standard deviation of each head over the responses to one training prompt. Stored likewise;
+    nan: not measured."""
 
     @property
     def weights(self) -> torch.Tensor:

@@ -29,11 +29,15 @@ def option(
     lt: float | None = None,
     fast: Any = None,
     affects_result: bool = True,
+    in_use: bool = False,
 ) -> Any:
     """A config field: its default, what it does (with its unit), and its range.
     ``affects_result=False`` leaves it out of the recipe (log frequency, micro-batch size): two
-    runs that differ in it alone share artifacts. ``fast`` is the value that ``debug=fast`` puts
-    in the place of a larger one, so that any experiment runs end to end in seconds."""
+    runs that differ in it alone share artifacts. ``in_use=True`` leaves it out of the recipe of
+    the component's own stage alone, for what changes how a trained component is used and not how
+    it is trained: stages that use it differ. Fields of nested components are never left out so.
+    ``fast`` is the value that ``debug=fast`` puts in the place of a larger one, so that any
+    experiment runs end to end in seconds."""
     metadata = {
         "doc": doc,
         "ge": ge,
@@ -42,6 +46,7 @@ def option(
         "lt": lt,
         "fast": fast,
         "affects_result": affects_result,
+        "in_use": in_use,
     }
     if factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
@@ -202,3 +207,9 @@ def canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [canonical(v) for v in value]
     return value
+
+
+def in_use(config: Any) -> dict[str, Any]:
+    """The fields that change how a component is used and not how it is trained, as JSON values."""
+    names = {f.name for f in dataclasses.fields(config) if f.metadata.get("in_use")}
+    return {name: value for name, value in canonical(config).items() if name in names}

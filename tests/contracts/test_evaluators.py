@@ -90,6 +90,12 @@ class TestHiddenContext(ComponentContract):
     name = "hidden_context"
 
 
+class TestGroupHeads(ComponentContract):
+    # The reward model of the fixture has no members.
+    kind = "evaluator"
+    name = "group_heads"
+
+
 class TestGroupAgreement(ComponentContract):
     # No two people of the fixture's records rank the same responses.
     kind = "evaluator"

@@ -50,7 +50,7 @@ NAMES_1 = {
     "load": "run device",
     "run": "overrides",
     "study": "name overrides",
-    "option": "default doc factory ge gt le lt fast affects_result",
+    "option": "default doc factory ge gt le lt fast affects_result in_use",
     "reward": None,
 }
 
@@ -108,7 +108,7 @@ INTERFACES_1 = {
     "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
     "HasHeads": "heads_model(generator,names)",
-    "HeadsModel": "names offsets shares weights values(hidden) weighted(weights)",
+    "HeadsModel": "names offsets shares spreads weights values(hidden) weighted(weights)",
     "LoadsHeads": "load_heads(folder)",
     "SeesBatch": "see(rollout,temperature)",
     "OfMembers": "members(rollout) together(members)",
@@ -116,7 +116,7 @@ INTERFACES_1 = {
     "Subject": "responder rollout baseline reference prefix",
     "Measure": "value low high n least most",
     "Opinion": "prompt person value unit",
-    "Evaluation": "measures values cases against notes opinions",
+    "Evaluation": "measures values cases against notes opinions examples",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions in_front(role) "

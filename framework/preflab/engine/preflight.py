@@ -16,8 +16,10 @@ from preflab.interfaces import ChecksScalar, SeesBatch
 from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
 from preflab.optimization import sees_no_batch
+from preflab.options import in_use
 from preflab.planning.asking import inspect, needs, waiting, words
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
+from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.records import RECORD_TYPES
@@ -43,7 +45,8 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
-    ahead = (*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run))
+    ahead = [*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run)]
+    ahead += unmeasured(run)
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
@@ -52,9 +55,12 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
 
 def key(stage: Stage) -> str:
     """Equal for stages of two jobs that are asked the same and would say the same: what they
-    compute is the same but for the seed and the stages before."""
+    compute is the same but for the seed and the stages before (not how these are used)."""
     alike = {name: stage.recipe[name] for name in ("stage", "component", "data", "filters")}
-    chosen = {group: used for group, used in stage.recipe["uses"].items() if type(used) is dict}
+    chosen = {
+        group: used if isinstance(used, dict) else used.partition(" ")[2]
+        for group, used in stage.recipe["uses"].items()
+    }
     return digest({**alike, "uses": chosen, "transforms": stage.recipe.get("transforms")})
 
 
@@ -65,7 +71,11 @@ def _asked(
     config groups; not those of stages that are finished already, or that this run does not make."""
     run = environment.run
     stages = {run.graph[stage.name].group: stage for stage in pending}
-    others = {spec.group for spec in run.graph if run.makes_stage(spec.name)} - stages.keys()
+    others = {
+        spec.group
+        for spec in run.graph
+        if run.makes_stage(spec.name) and not in_use(run.choices[spec.group].config)
+    } - stages.keys()
     used = {group for stage in pending for group in run.graph.used(stage.name)}
     wanted = {"data", *RECORD_TYPES, *used, *stages} - others - {"policy"}
     for group in (g for g in run.graph.groups if g in wanted & run.choices.keys()):

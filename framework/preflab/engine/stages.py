@@ -25,6 +25,7 @@ from preflab.engine.parts import Parts
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure, TrainsOn
+from preflab.options import in_use
 from preflab.planning.asking import waiting
 from preflab.planning.going_on import made_from
 from preflab.planning.run import Run, Stage
@@ -204,6 +205,9 @@ class Stages:
             accounting = self._accounting(procedure, partial)
         seconds = time.monotonic() - started
         spent.count()
+        about = _groups(used)
+        if in_use(stage.choice.config):  # said anew where its artifact is used, perhaps otherwise
+            about.discard(stage.choice.key)
         facts = {
             "component": stage.choice.name,
             "seed": stage.seed,
@@ -214,7 +218,7 @@ class Stages:
             "circumstances": self._circumstances(),
             "records": self.record_counts(),
             "accounting": accounting,
-            "notices": [n.text for n in self._notices or () if n.group in _groups(used)],
+            "notices": [n.text for n in self._notices or () if n.group in about],
         }
         artifact = self._seen(self._committed(stage, partial, facts), verify=False)
         self._fresh.add(stage.name)

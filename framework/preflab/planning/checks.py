@@ -142,7 +142,7 @@ def _lacks_members(run: Run, group: str) -> str:
     return (
         "needs the rewards of several members, for example of groups of people, and "
         f"reward_model={reward.name} gives one for all. Choose reward_model=kwise_groups, with any "
-        "welfare but worst, or a combination: reward_model=sum."
+        "welfare but worst and without weights_by_tag, or a combination: reward_model=sum."
     )
 
 

@@ -3,7 +3,7 @@ options of its components name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from preflab.door.choice import Choice
 from preflab.errors import UserError, nearest
@@ -44,6 +44,18 @@ def check_decisive(run: Run) -> None:
                     "measure: add one that does, or name another measure. "
                     f"{nearest(measure, names or ())}"
                 )
+
+
+def unmeasured(run: Run) -> Iterator[str]:
+    """Sentences on what the components of a run want to have measured and no evaluator measures.
+    A config has them by a method ``to_be_measured()``: by sentence the measures, of which one is
+    enough. A run that measures nothing, or does not say what, hears none."""
+    names = announced(run)
+    for choice in run.all_choices() if names else ():
+        wanted: Mapping[str, Sequence[str]] = getattr(choice.config, "to_be_measured", dict)()
+        for sentence, measures in wanted.items():
+            if not any(announces(name, one) for name in names or () for one in measures):
+                yield sentence
 
 
 def announced(run: Run) -> list[str] | None:

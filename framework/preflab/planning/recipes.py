@@ -11,6 +11,7 @@ from typing import Any
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
 from preflab.options import canonical as canonical
+from preflab.options import in_use
 from preflab.planning.asking import inspect, words
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
@@ -63,6 +64,13 @@ def waits_for(recipe: Mapping[str, Any]) -> str:
     return next((key for identity in identities for key in identity.get("waiting", ())), "")
 
 
+def made(recipe_id: str, choice: Choice) -> str:
+    """What an earlier stage contributes to a recipe: its own recipe id, and behind a space, if its
+    component has options of use, a digest of these."""
+    options = in_use(choice.config)
+    return f"{recipe_id} {digest(options)}" if options else recipe_id
+
+
 def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:
     """Everything that determines a stage's result. upstream: recipe ids of the stages before it, by
     config group."""
@@ -83,13 +91,20 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     component = identity(choice, packages)
     # Resolved below: pinned or the run's, the result is the same.
     component["config"].pop("seed", None)
+    for name in in_use(choice.config):
+        del component["config"][name]
     transforms = [identity(t, packages) for t in run.transforms]
     return {
         "format": FORMAT,
         "stage": spec.name,
         "component": component,
         "seed": seed,
-        "uses": {g: upstream.get(g) or identity(run.choices[g], packages) for g in groups},
+        "uses": {
+            g: made(upstream[g], run.choices[g])
+            if g in upstream
+            else identity(run.choices[g], packages)
+            for g in groups
+        },
         "data": {
             t: identity(run.choices["data"] if t == "data" else run.source(t), packages)
             for t in sorted(set(reads))

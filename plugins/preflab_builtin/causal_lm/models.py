@@ -201,7 +201,8 @@ class CausalHeadsModel(CausalBackbone):
         self, module: Any, tokenizer: TextTokenizer, heads: Heads, fast: bool = True
     ) -> None:
         super().__init__(module, tokenizer, fast)
-        self.names, self.offsets, self.shares = heads.names, heads.offsets, heads.shares
+        self.names, self.offsets = heads.names, heads.offsets
+        self.shares, self.spreads = heads.shares, heads.spreads
 
     @property
     def weights(self) -> torch.Tensor:
@@ -230,4 +231,4 @@ class CausalHeadsModel(CausalBackbone):
         return CausalScalarModel(module, self.tokenizer, offset, self.fast)._as(self)
 
     def _facts(self) -> dict[str, Any]:
-        return Heads(self.names, self.offsets, self.shares).facts()
+        return Heads(self.names, self.offsets, self.shares, self.spreads).facts()

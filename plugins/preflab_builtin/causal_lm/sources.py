@@ -142,7 +142,7 @@ class SavedModels:
         return model
 
     def load_heads(self, folder: Path) -> CausalHeadsModel:
-        """The model of a folder with several heads, with their stored offsets and shares."""
+        """The model of a folder with several heads, with what is stored of each."""
         from preflab_builtin.causal_lm.models import CausalHeadsModel
         from preflab_builtin.causal_lm.reading import read_scalar_module
         from preflab_builtin.causal_lm.saving import read_facts

@@ -6,7 +6,7 @@ from preflab.interfaces import Measure
 from preflab.storage.durable import json_number
 
 EVALUATION, SAMPLES, CASES = "evaluation.json", "samples.jsonl", "cases.jsonl"
-OPINIONS = "opinions.jsonl"
+OPINIONS, EXAMPLES = "opinions.jsonl", "examples.jsonl"
 
 
 def measure_as_json(measure: Measure) -> dict[str, float | None]:

@@ -31,6 +31,7 @@ from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
 from preflab_builtin.evaluation.results import (
     CASES,
     EVALUATION,
+    EXAMPLES,
     OPINIONS,
     SAMPLES,
     measure_as_json,
@@ -79,6 +80,7 @@ class EvaluationSuite:
         self.against: dict[str, str] = {}
         self.notes: list[str] = []
         self.opinions: dict[str, list[Opinion]] = {}
+        self.examples: dict[str, list[dict[str, str]]] = {}
         self._responder: Responder | None = None
         self._reference: Policy | None = None
 
@@ -118,6 +120,7 @@ class EvaluationSuite:
         self.against |= result.against
         self.notes += [note for note in result.notes if note not in self.notes]
         self.opinions |= {name: list(said) for name, said in result.opinions.items()}
+        self.examples |= {name: list(map(dict, rows)) for name, rows in result.examples.items()}
 
     def state_dict(self) -> State:
         """The responses and everything measured so far."""
@@ -136,6 +139,10 @@ class EvaluationSuite:
             "opinions": [
                 [name, [list(astuple(one)) for one in said]] for name, said in self.opinions.items()
             ],
+            # The order of columns is kept, too.
+            "examples": [
+                [name, [list(row.items()) for row in rows]] for name, rows in self.examples.items()
+            ],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -147,13 +154,15 @@ class EvaluationSuite:
         self.cases = {name: dict(cases) for name, cases in state["cases"]}
         self.against, self.notes = dict(state["against"]), list(state["notes"])
         self.opinions = {name: [Opinion(*one) for one in said] for name, said in state["opinions"]}
+        self.examples = {name: [dict(row) for row in rows] for name, rows in state["examples"]}
 
     def save(self, folder: Path) -> None:
         """evaluation.json: subject, baseline, and every measure with its interval (null: none),
         and what evaluators say with them (`preflab.interfaces.Evaluation`).
         samples.jsonl: one row per prompt, with both responses and every value of the prompt.
         cases.jsonl: one row per measure of other cases, such as documents.
-        opinions.jsonl: if people judged, one row per measure, prompt and person."""
+        opinions.jsonl: if people judged, one row per measure, prompt and person.
+        examples.jsonl: if there are any, one row per example."""
         of_file = self.config.baseline == FILE
         evaluation = {
             "subject": self.config.subject,
@@ -174,6 +183,11 @@ class EvaluationSuite:
             with (folder / OPINIONS).open("w", encoding="utf8") as stream:
                 for name, said in self.opinions.items():
                     rows = ({"measure": name, **asdict(one)} for one in said)
+                    stream.writelines(json.dumps(row) + "\n" for row in rows)
+        if self.examples:
+            with (folder / EXAMPLES).open("w", encoding="utf8") as stream:
+                for name, cases in self.examples.items():
+                    rows = ({"of": name, "example": case} for case in cases)
                     stream.writelines(json.dumps(row) + "\n" for row in rows)
 
     def _subject(self) -> Responder:

@@ -78,6 +78,13 @@ def _evaluators() -> list[Component]:
         ),
         Component(
             "evaluator",
+            "group_heads",
+            c.GroupHeadsConfig,
+            build=f"{_ROOM}.held_out:GroupHeads",
+            needs=("reward_model", "reward_model:members", "rankings:test,validation"),
+        ),
+        Component(
+            "evaluator",
             "groups",
             c.GroupsConfig,
             build=f"{_ROOM}.reporting:Groups",

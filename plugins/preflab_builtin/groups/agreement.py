@@ -10,6 +10,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Subject
 from preflab.records import Ranking, pairs
 from preflab_builtin.groups.config import GroupAgreementConfig
+from preflab_builtin.groups.divided import Case, division
 
 NEVER_TWICE = (
     "evaluators: group_agreement needs responses that two people of known groups ranked, and there "
@@ -31,11 +32,15 @@ def preflight(config: GroupAgreementConfig, context: Context) -> Iterator[str]:
 class GroupAgreement:
     """ranked_agreement/within and /between: of two people who ranked the same responses and both
     prefer one of a pair, the share that prefer the same one: two people of one group, and of two
-    groups. A unit of the interval is a prompt. Rankings of training and validation count."""
+    groups. ranked_agreement/divided, also by tag: of the pairs on which people of two groups prefer
+    one, the share on which the majorities of two groups differ; a group's majority may be one
+    person. A unit of the intervals is a prompt. Rankings of training and validation count."""
 
     def __init__(self, config: GroupAgreementConfig, context: Context) -> None:
         rankings = [*context.rankings("train"), *context.rankings("validation")]
-        self.counts = [agreement(together) for together in same_prompt(rankings)]
+        by_prompt = same_prompt(rankings)
+        self.counts = [agreement(together) for together in by_prompt]
+        self.cases = [case for together in by_prompt for case in cases(together)]
         if not any(both for counts in self.counts for _, both in counts.values()):
             raise UserError(NEVER_TWICE)
 
@@ -45,7 +50,8 @@ class GroupAgreement:
         for name in ("within", "between"):
             same, both = zip(*(counts[name] for counts in self.counts), strict=True)
             measures[f"ranked_agreement/{name}"] = intervals.bounded_ratio(same, both)
-        return Evaluation(measures)
+        differ = division("ranked_agreement/divided", self.cases)
+        return Evaluation(measures | dict(differ.measures), examples=differ.examples)
 
 
 def same_prompt(rankings: Iterable[Ranking]) -> list[list[Ranking]]:
@@ -70,6 +76,22 @@ def agreement(rankings: Sequence[Ranking]) -> Counts:
         name = "within" if first.group == second.group else "between"
         counts[name] = (counts[name][0] + same, counts[name][1] + len(both))
     return counts
+
+
+def cases(rankings: Sequence[Ranking]) -> list[Case]:
+    """The pairs of one prompt on which people of two groups or more prefer one, with their numbers.
+    A person who ranked it several times counts once for each ranking."""
+    votes: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for ranking in rankings:
+        for better, worse in _preferred(ranking):
+            pair = (min(better, worse), max(better, worse))
+            own = votes.setdefault(pair, {}).setdefault(ranking.group, [0, 0])
+            own[pair.index(better)] += 1
+    return [
+        Case(rankings[0].prompt, *pair, {group: (a, b) for group, (a, b) in sorted(own.items())})
+        for pair, own in sorted(votes.items())
+        if len(own) > 1
+    ]
 
 
 def _preferred(ranking: Ranking) -> set[tuple[str, str]]:

@@ -44,8 +44,8 @@ from preflab_builtin.groups.prefixes import (
 
 NO_MEMBERS = (
     "algorithm=for_groups needs the reward of each group: choose reward_model=kwise_groups with "
-    "any reward_model.welfare but worst (no welfare is used), or a combined reward model with a "
-    "member for each group."
+    "any reward_model.welfare but worst and without weights_by_tag (no welfare is used), or a "
+    "combined reward model with a member for each group."
 )
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from preflab import option
 from preflab.memory import Load
 from preflab_builtin.baselines.config import BestOfNConfig
+from preflab_builtin.groups.counting import counted
 from preflab_builtin.groups.prefixes import filled, prefixes
+from preflab_builtin.microworld.config import WHAT_GROUPS_GET
 from preflab_builtin.on_policy.config import OnPolicyConfig
 from preflab_builtin.reward_model.config import (
     KwiseConfig,
@@ -62,7 +64,75 @@ class AsKwise:
 
 
 @dataclass
-class KwiseGroupsConfig(AsKwise):
+class Weighing:
+    """How the groups' rewards become one reward, whatever heads they come from."""
+
+    name: str = option("", "component")
+    welfare: Welfare = option(
+        Welfare.population,
+        "how the groups' rewards become one: population (each group by its share of the rankings, "
+        "what one reward model for all does), equal, weights, or worst (the lowest of the groups' "
+        "rewards, each less its mean over the responses to the prompt)",
+        in_use=True,
+    )
+    weights: dict[str, float] = option(
+        factory=dict,
+        doc="welfare=weights: weight of a group by its name, divided by their sum; a group that is "
+        "missing has 0",
+        in_use=True,
+    )
+    weights_by_tag: dict[str, dict[str, float]] = option(
+        factory=dict,
+        doc="weights of the groups for prompts with a tag, by the tag, in the place of those of "
+        "the welfare; of several such tags of a prompt the mean counts",
+        in_use=True,
+    )
+    standardise: bool = option(
+        False,
+        "give the groups' rewards the same standard deviation over the responses to a prompt, the "
+        "mean of their own: a weight then counts as it stands, however sure a head is",
+        in_use=True,
+    )
+
+    def of_members(self) -> bool:
+        """Whether the reward is a function of each group's alone."""
+        return self.welfare is not Welfare.worst and not self.weights_by_tag
+
+    def to_be_measured(self) -> dict[str, tuple[str, ...]]:
+        """What the choice does to groups."""
+        return WHAT_GROUPS_GET
+
+    def weighed(self) -> list[tuple[str, str]]:
+        """Every group that is given a weight, with the key of its weights."""
+        by_key = {"weights": self.weights}
+        by_key |= {f"weights_by_tag.{tag}": own for tag, own in self.weights_by_tag.items()}
+        return [(key, name) for key, own in by_key.items() for name in own]
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Weights are given where they are used."""
+        if self.welfare is Welfare.weights:
+            yield from _wrong_weights("weights", self.weights)
+        elif self.weights:
+            yield "weights", f"are given but only welfare=weights has them, not {self.welfare}"
+        if self.weights_by_tag and self.welfare is Welfare.worst:
+            yield "weights_by_tag", "are given but welfare=worst has no weights"
+        for tag, own in self.weights_by_tag.items():
+            yield from _wrong_weights(f"weights_by_tag.{tag}", own)
+
+
+def _wrong_weights(key: str, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """What is wrong with weights of groups, by key."""
+    if not weights:
+        yield key, "are missing: give one for a group at least"
+    for name, weight in weights.items():
+        if not 0 <= weight < float("inf"):
+            yield f"{key}.{name}", f"is {weight} but must be 0 or more, and finite"
+    if weights and not any(weights.values()):
+        yield key, "are all 0: one group at least must count"
+
+
+@dataclass
+class KwiseGroupsConfig(Weighing, AsKwise):
     """A reward model with one trunk and a head for each group of labelers; each ranking trains the
     head of its labeler's group, and one without a group all heads."""
 
@@ -80,26 +150,10 @@ class KwiseGroupsConfig(AsKwise):
         "opposite are far apart",
         gt=0,
     )
-    welfare: Welfare = option(
-        Welfare.population,
-        "how the groups' rewards become one: population (each group by its share of the rankings, "
-        "what one reward model for all does), equal, weights, or worst (the lowest of the groups' "
-        "rewards, each less its mean over the responses to the prompt)",
-    )
-    weights: dict[str, float] = option(
-        factory=dict,
-        doc="welfare=weights: weight of a group by its name, divided by their sum; a group that is "
-        "missing has 0",
-    )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
-
-    def of_members(self) -> bool:
-        """Whether the reward says what each group's is."""
-        return self.welfare is not Welfare.worst
 
     def member_names(self, context: Context) -> Sequence[str]:
         """The groups of the rankings that the data gives, or of the simulated people who label."""
-        from preflab_builtin.groups.heads import counted
         from preflab_builtin.microworld.labelers import SimulatedLabelers
 
         if context.has("rankings"):
@@ -110,12 +164,12 @@ class KwiseGroupsConfig(AsKwise):
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The training is kwise, and weights are given where they are used."""
-        yield from super().check()
-        yield from _wrong_weights(self.welfare, self.weights)
+        yield from AsKwise.check(self)
+        yield from Weighing.check(self)
 
 
 @dataclass
-class PretrainedGroupsConfig:
+class PretrainedGroupsConfig(Weighing):
     """A folder that reward_model=kwise_groups wrote: the same heads under any welfare, without
     training them again."""
 
@@ -126,16 +180,6 @@ class PretrainedGroupsConfig:
         "policy's",
         affects_result=False,
     )
-    welfare: Welfare = option(
-        Welfare.population, "how the groups' rewards become one, as of kwise_groups"
-    )
-    weights: dict[str, float] = option(
-        factory=dict, doc="welfare=weights: weight of a group by its name, as of kwise_groups"
-    )
-
-    def of_members(self) -> bool:
-        """Whether the reward says what each group's is."""
-        return self.welfare is not Welfare.worst
 
     def member_names(self, context: Context) -> Sequence[str]:
         """The groups of its heads."""
@@ -146,7 +190,7 @@ class PretrainedGroupsConfig:
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given, and weights where they are used."""
         yield from no_path(self.path, "a reward model with heads of groups")
-        yield from _wrong_weights(self.welfare, self.weights)
+        yield from super().check()
 
 
 QUANTILE = (
@@ -161,7 +205,7 @@ class MeanVarianceConfig(AsKwise):
     2312.08358): of each response the mean and the variance of what it is worth to people."""
 
     name: str = option("kwise_mean_variance", "component")
-    quantile: float | None = option(None, QUANTILE, gt=0, lt=1)
+    quantile: float | None = option(None, QUANTILE, gt=0, lt=1, in_use=True)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     def of_variance(self) -> bool:
@@ -199,21 +243,6 @@ class PretrainedMeanVarianceConfig:
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
         yield from no_path(self.path, "a kwise_mean_variance model")
-
-
-def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """What is wrong with the weights of a welfare, by key."""
-    if welfare is not Welfare.weights:
-        if weights:
-            yield "weights", f"are given but only welfare=weights has them, not {welfare}"
-        return
-    if not weights:
-        yield "weights", "are missing: welfare=weights needs one for a group"
-    for name, weight in weights.items():
-        if not 0 <= weight < float("inf"):
-            yield f"weights.{name}", f"is {weight} but must be 0 or more, and finite"
-    if weights and not any(weights.values()):
-        yield "weights", "are all 0: one group at least must count"
 
 
 @dataclass
@@ -289,6 +318,18 @@ class HiddenContextConfig:
 
 
 @dataclass
+class GroupHeadsConfig:
+    """How far each group's head tells held-out responses apart, and how often it is right about its
+    own group."""
+
+    name: str = option("group_heads", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """Spread and accuracy."""
+        return ("group_spread/*", "group_accuracy/*")
+
+
+@dataclass
 class GroupsConfig:
     """What each group of simulated people gets: utility and win rate, worst group first, and how
     far groups agree."""
@@ -303,10 +344,11 @@ class GroupsConfig:
 
 @dataclass
 class GroupAgreementConfig:
-    """How far people who ranked the same responses agree, within groups and between them."""
+    """How far people who ranked the same responses agree, within groups and between them, and on
+    which the majorities of groups differ."""
 
     name: str = option("group_agreement", "component")
 
     def measured(self) -> tuple[str, ...]:
         """Agreement."""
-        return ("ranked_agreement/within", "ranked_agreement/between")
+        return tuple(f"ranked_agreement/{what}" for what in ("within", "between", "divided"))

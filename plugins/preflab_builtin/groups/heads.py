@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
 from preflab.errors import UserError, nearest
 from preflab.interfaces import HasHeads, HeadsModel, Policy
 from preflab.records import Ranking
+from preflab_builtin.groups.config import KwiseGroupsConfig
+from preflab_builtin.groups.counting import counted, pairs
 from preflab_builtin.reward_model.heads import OneLoss
 
 MEAN_VARIANCE = ("mean", "log_variance")
@@ -31,22 +32,23 @@ def distance(weights: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     return (weights - pooled).square().sum()
 
 
-def counted(rankings: Iterable[Ranking]) -> dict[str, int]:
-    """Rankings of each group, by its name in alphabetical order."""
-    counts = Counter(ranking.group for ranking in rankings if ranking.group)
-    return {name: counts[name] for name in sorted(counts)}
+def spreads(values: Sequence[torch.Tensor]) -> tuple[float, ...]:
+    """The standard deviation of each head over the responses to one prompt: the root of the mean
+    over prompts of the unbiased variance. values: [K, G] for each prompt, K of 2 or more."""
+    variances = torch.stack([own.var(0) for own in values])
+    return tuple(variances.mean(0).sqrt().tolist())
 
 
-def refuse_names(wanted: Iterable[str], names: Iterable[str], key: str) -> None:
+def refuse_names(wanted: Iterable[tuple[str, str]], names: Iterable[str], key: str) -> None:
     """`UserError` if there are no two groups, or if weights are given to one that has no ranking.
-    key: of the component."""
+    wanted: as `Weighing.weighed` has them; key: of the component."""
     known = sorted(set(names))
     if len(known) < 2:
         raise UserError(NO_GROUPS.format(f"only the group {known[0]!r}" if known else "none"))
-    for name in wanted:
+    for place, name in wanted:
         if name not in known:
             raise UserError(
-                f"{key}.weights.{name}: there is no training ranking of a group {name!r}. "
+                f"{key}.{place}.{name}: there is no training ranking of a group {name!r}. "
                 f"Groups with rankings: {', '.join(known)}. {nearest(name, known)}"
             )
 
@@ -64,14 +66,16 @@ class GroupHeads:
 
     model: HeadsModel
 
-    def __init__(self, shrink: float, rate: float, wanted: Sequence[str], key: str) -> None:
-        self._shrink, self.rate, self._wanted, self._key = shrink, rate, wanted, key
+    def __init__(self, config: KwiseGroupsConfig, key: str) -> None:
+        self._config, self._key = config, key
+        self.rate = config.head_rate
         self._penalty = 0.0
+        self._pairs: dict[str, int] = {}
 
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """One head for each group with rankings, in alphabetical order."""
-        counts = counted(rankings)
-        refuse_names(self._wanted, counts, self._key)
+        counts, self._pairs = counted(rankings), pairs(rankings)
+        refuse_names(self._config.weighed(), counts, self._key)
         self.model = heads_of(policy, generator, list(counts))
         total = sum(counts.values())
         self.model.shares = tuple(n / total for n in counts.values())
@@ -89,16 +93,25 @@ class GroupHeads:
 
     def penalty(self) -> torch.Tensor | None:
         """`distance`, times ``shrink``."""
-        if not self._shrink:
+        shrink = self._config.shrink
+        if not shrink:
             return None
         weights = self.model.weights
-        penalty = self._shrink * distance(weights, weights.new_tensor(self.model.shares))
+        penalty = shrink * distance(weights, weights.new_tensor(self.model.shares))
         self._penalty = float(penalty.detach())
         return penalty
 
     def centre(self, means: Sequence[float]) -> None:
         """An offset for each head."""
         self.model.offsets = tuple(means)
+
+    def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
+        """How far each head tells the responses to a prompt apart."""
+        self.model.spreads = spreads(values())
+
+    def accounting(self) -> Mapping[str, float]:
+        """The pairs that each group's head learns from."""
+        return {f"pairs of {name}": float(number) for name, number in self._pairs.items()}
 
     def metrics(self) -> Mapping[str, float]:
         """What was added to the loss."""

@@ -4,7 +4,7 @@ people (distributional preference learning: Siththaranjan, Laidlaw and Hadfield-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 
@@ -86,6 +86,13 @@ class MeanVarianceHeads:
     def centre(self, means: Sequence[float]) -> None:
         """Of the mean alone: a variance has a zero."""
         self.model.offsets = (means[0], 0.0)
+
+    def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
+        """Nothing."""
+
+    def accounting(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
 
     def metrics(self) -> Mapping[str, float]:
         """Nothing."""

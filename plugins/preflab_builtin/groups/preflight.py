@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from preflab.errors import UserError
+from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
+from preflab.lengths import every_prompt
 from preflab.runtime import Sharding
 from preflab_builtin.causal_lm.weights import check_finite
-from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
+from preflab_builtin.groups.config import (
+    KwiseGroupsConfig,
+    PretrainedGroupsConfig,
+    Weighing,
+    Welfare,
+)
+from preflab_builtin.groups.counting import counted, pairs
 from preflab_builtin.groups.folder import located_at
-from preflab_builtin.groups.heads import MEAN_VARIANCE, counted, refuse_names
+from preflab_builtin.groups.heads import MEAN_VARIANCE, refuse_names
 from preflab_builtin.reward_model.preflight import refuse_long
 
 SHARDED = (
@@ -26,22 +33,59 @@ ONE_RESPONSE = (
 )
 
 
+FEW = 200
+"""Pairs below which a head of one's own is often worse than one reward for all: heads of 50 pairs
+were, until tastes were far apart, and weighting 50 to 200 pairs up gained 0 to 2 points."""
+
+
+def few_pairs(counts: Mapping[str, int], config: Weighing) -> Iterator[str]:
+    """A sentence on groups with few pairs to learn from, by the pairs of each group."""
+    few = [f"{name} {number}" for name, number in counts.items() if number < FEW]
+    if not few:
+        return
+    loud = config.welfare in (Welfare.equal, Welfare.worst) or config.standardise
+    how = "standardise=true" if config.standardise else f"welfare={config.welfare}"
+    said = (
+        f"Groups with fewer than {FEW} pairs to learn from: {', '.join(few)}. What their heads say "
+        "is mostly noise, unless tastes are far apart: raise reward_model.shrink, or join groups."
+    )
+    yield f"{said} {how} gives that noise the say of a group with many pairs." if loud else said
+
+
 def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for weights divided among processes; for rankings of the data that are of fewer
-    than two groups, or have none of a group that has a weight. What the comparisons will be is not
-    known yet."""
+    than two groups; for weights of a group that has no rankings there, or no simulated people, or
+    for prompts with a tag that none has. What other comparisons will be is not known yet. It says
+    which groups have few pairs."""
     if context.runtime.config.sharding is Sharding.full and config.shrink:
         raise UserError(SHARDED)
+    key, wanted = context.key_of(config), config.weighed()
     if context.has("rankings"):
-        rankings = (r for r in context.rankings("train") if r.preferences)
-        refuse_names(config.weights, counted(rankings), context.key_of(config))
+        rankings = [r for r in context.rankings("train") if r.preferences]
+        refuse_names(wanted, counted(rankings), key)
+        yield from few_pairs(pairs(rankings), config)
+    elif wanted and (known := config.member_names(context)):
+        refuse_names(wanted, known, key)
+    refuse_tags(config.weights_by_tag, context, key)
     if config.welfare is Welfare.worst:
         yield ONE_RESPONSE
 
 
+def refuse_tags(wanted: Iterable[str], context: Context, key: str) -> None:
+    """`UserError` for weights of a tag that no prompt has. key: of the component."""
+    tags = list(wanted)
+    known = {tag for prompt in (every_prompt(context) if tags else ()) for tag in prompt.tags}
+    for tag in tags:
+        if tag not in known:
+            raise UserError(
+                f"{key}.weights_by_tag.{tag}: no prompt has the tag {tag!r}. {nearest(tag, known)}"
+            )
+
+
 def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for a model that is broken, has no heads, another tokenizer, or fewer positions
-    than a prompt and its response need; and for weights of groups that it does not have."""
+    than a prompt and its response need; and for weights of groups that it does not have, or for
+    prompts with a tag that none has."""
     folder = located_at(config.path)
     check_finite(folder)
     model = context.load_heads(folder)
@@ -50,7 +94,9 @@ def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Itera
             f"{folder} has a mean and a variance, and no groups: choose "
             "reward_model=pretrained_mean_variance."
         )
-    refuse_names(config.weights, model.names, context.key_of(config))
+    key = context.key_of(config)
+    refuse_names(config.weighed(), model.names, key)
+    refuse_tags(config.weights_by_tag, context, key)
     refuse_long(model.max_positions, context)
     if config.welfare is Welfare.worst:
         yield ONE_RESPONSE

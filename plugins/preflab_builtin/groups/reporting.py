@@ -15,7 +15,8 @@ from preflab.records import Prompt
 from preflab_builtin.evaluation.forward import questions
 from preflab_builtin.evaluation.scored import rate
 from preflab_builtin.groups.config import GroupsConfig
-from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers
+from preflab_builtin.groups.divided import Case, division
+from preflab_builtin.microworld.labelers import SimulatedLabelers
 
 
 def preflight(config: GroupsConfig, context: Context) -> Iterator[str]:
@@ -44,8 +45,9 @@ class Groups:
     group_utility/everybody and so on: mean over the people who label training data.
     group_win_rate/others: the mean of all groups but the worst one, which is what these get.
     group_agreement/within and /between: P(two people of one group, or of two, prefer the same of
-    the two responses | neither calls it a tie); group_agreement/divided: share of prompts with
-    different responses on which the majorities of two groups differ."""
+    the two responses | neither calls it a tie); group_agreement/divided, also by tag: share of
+    prompts with different responses on which the majorities of two groups differ; examples are
+    such prompts."""
 
     def __init__(self, config: GroupsConfig, context: Context) -> None:
         self.labeler, self.seed = _people(context), context.seed
@@ -82,8 +84,13 @@ class Groups:
         measures["group_win_rate/others"] = of_wins(
             [sum(row) / len(row) for row in zip(*rest, strict=True)]
         )
-        pairs = list(zip(prompts, subject.rollout.texts, other, strict=True))
-        return Evaluation(measures | self._agreement(pairs), values)
+        cases = [
+            Case(*pair, {group: self.labeler.votes(pair, group) for group in self.labeler.groups})
+            for pair in zip(prompts, subject.rollout.texts, other, strict=True)
+        ]
+        differ = division("group_agreement/divided", [c for c in cases if c.first != c.second])
+        measures |= self._agreement(cases) | dict(differ.measures)
+        return Evaluation(measures, values, examples=differ.examples)
 
     def _said(self, subject: Subject) -> dict[str, Sequence[str]]:
         """The responses that each group is to judge, with the noise of the evaluation's."""
@@ -122,25 +129,20 @@ class Groups:
         everyone = {f"{name}/everybody": measured(everybody)}
         return worst_first(found) | everyone, values | {f"{name}/everybody": everybody}
 
-    def _agreement(self, pairs: Sequence[Pair]) -> dict[str, Measure]:
+    def _agreement(self, cases: Sequence[Case]) -> dict[str, Measure]:
         """A unit is a prompt."""
-        groups = self.labeler.groups
         within: tuple[list[float], list[float]] = ([], [])
         between: tuple[list[float], list[float]] = ([], [])
-        differ: list[float] = []
-        for pair in pairs:
-            own = [self.labeler.alike(pair, group) for group in groups]
-            votes = [self.labeler.votes(pair, group) for group in groups]
-            other = [alike_between(a, b) for a, b in combinations(votes, 2)]
+        for case in cases:
+            pair = (case.prompt, case.first, case.second)
+            own = [self.labeler.alike(pair, group) for group in self.labeler.groups]
+            other = [alike_between(a, b) for a, b in combinations(case.votes.values(), 2)]
             for found, (same, both) in ((own, within), (other, between)):
                 same.append(sum(alike for alike, _ in found))
                 both.append(sum(sided for _, sided in found))
-            if pair[1] != pair[2]:
-                differ.append(float(divided(votes)))
         return {
             "group_agreement/within": intervals.bounded_ratio(*within),
             "group_agreement/between": intervals.bounded_ratio(*between),
-            "group_agreement/divided": intervals.bounded_mean(differ),
         }
 
 
@@ -158,13 +160,3 @@ def alike_between(first: tuple[float, float], second: tuple[float, float]) -> tu
     """
     same = first[0] * second[0] + first[1] * second[1]
     return same, sum(first) * sum(second)
-
-
-def divided(votes: Sequence[tuple[float, float]]) -> bool:
-    """Whether the majority of one group prefers the first response, and that of another the
-    second.
-
-    >>> divided([(0.6, 0.4), (0.5, 0.5)]), divided([(0.6, 0.4), (0.4, 0.6)])
-    (False, True)
-    """
-    return any(a > b for a, b in votes) and any(a < b for a, b in votes)

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from preflab.errors import UserError
 from preflab.interfaces import Context, HeadsModel, RewardModel, ScalarModel
-from preflab.records import Rollout
+from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
+from preflab_builtin.groups.config import (
+    KwiseGroupsConfig,
+    PretrainedGroupsConfig,
+    Weighing,
+    Welfare,
+)
 from preflab_builtin.groups.folder import located_at
-from preflab_builtin.groups.welfare import group_weights, weighted, worst
+from preflab_builtin.groups.heads import refuse_names
+from preflab_builtin.groups.welfare import (
+    group_weights,
+    same_scale,
+    weighted,
+    weighted_by_tag,
+    worst,
+)
 from preflab_builtin.reward_model.scoring import raw_scores
+
+NO_SPREADS = (
+    "{0}.standardise needs how far each head tells responses apart, and {1}. Train the reward "
+    "model again, or leave standardise out."
+)
 
 
 class GroupRewards:
-    """The reward of each group: a frozen network, minus the offset of each head."""
+    """The reward of each group: a frozen network, minus the offset of each head, times its scale.
+    weights: of the sum from which value functions start."""
 
-    def __init__(self, model: HeadsModel, weights: list[float], runtime: Runtime) -> None:
-        self.model, self.weights, self.runtime = model, weights, runtime
+    def __init__(
+        self, model: HeadsModel, weights: list[float], scales: list[float], runtime: Runtime
+    ) -> None:
+        self.model, self.weights, self.scales, self.runtime = model, weights, scales, runtime
         model.module.requires_grad_(False)
 
     def of(self, rollout: Rollout) -> torch.Tensor:
@@ -28,11 +50,11 @@ class GroupRewards:
         if not len(rollout):
             return torch.zeros(0, len(self.model.names), device=self.runtime.device)
         scores = raw_scores(self.model, rollout, self.runtime)
-        return scores - scores.new_tensor(self.model.offsets)
+        return (scores - scores.new_tensor(self.model.offsets)) * scores.new_tensor(self.scales)
 
     def network(self) -> ScalarModel:
         """One head, the weighted sum: what value functions start from."""
-        return self.model.weighted(self.weights)
+        return self.model.weighted([w * s for w, s in zip(self.weights, self.scales, strict=True)])
 
 
 class WeightedReward:
@@ -66,17 +88,21 @@ class WeightedReward:
         return weighted(torch.stack(list(members.values()), 1), self._rewards.weights)
 
 
-class WorstReward:
-    """`preflab.interfaces.RewardModel`, `HasNetwork` and `HasNetworks`: the lowest of the groups'
-    rewards, centred within each prompt of what is scored together;
-    `preflab_builtin.groups.welfare.worst` says what a prompt with one response gets."""
+class JoinedReward:
+    """`preflab.interfaces.RewardModel`, `HasNetwork` and `HasNetworks`: a function of the groups'
+    rewards and of the prompts. join: [B, G] and B prompts -> [B]."""
 
-    def __init__(self, rewards: GroupRewards) -> None:
-        self._rewards = rewards
+    def __init__(
+        self,
+        rewards: GroupRewards,
+        join: Callable[[torch.Tensor, Sequence[Prompt]], torch.Tensor],
+    ) -> None:
+        self._rewards, self._join = rewards, join
 
     @property
     def network(self) -> ScalarModel:
-        """One head, the mean of the groups'."""
+        """One head, the sum with the weights that prompts have as a rule (`Welfare.worst`: equal
+        ones)."""
         return self._rewards.network()
 
     @property
@@ -86,8 +112,11 @@ class WorstReward:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        keys = [(prompt.id, prompt.text) for prompt in rollout.prompts]
-        return worst(self._rewards.of(rollout), keys)
+        return self._join(self._rewards.of(rollout), rollout.prompts)
+
+
+def _worst(rewards: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
+    return worst(rewards, [(prompt.id, prompt.text) for prompt in prompts])
 
 
 def groups_reward(config: KwiseGroupsConfig, context: Context) -> RewardModel:
@@ -103,7 +132,35 @@ def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Rewar
 def _reward(
     config: KwiseGroupsConfig | PretrainedGroupsConfig, context: Context, folder: Path
 ) -> RewardModel:
-    model = context.load_heads(folder)
-    weights = group_weights(config.welfare, model.names, model.shares, config.weights)
-    rewards = GroupRewards(model, weights, context.runtime)
-    return WorstReward(rewards) if config.welfare is Welfare.worst else WeightedReward(rewards)
+    model, key = context.load_heads(folder), context.key_of(config)
+    refuse_names(config.weighed(), model.names, key)
+    rewards = GroupRewards(
+        model,
+        group_weights(config.welfare, model.names, model.shares, config.weights),
+        _scales(config, model, key),
+        context.runtime,
+    )
+    if config.welfare is Welfare.worst:
+        return JoinedReward(rewards, _worst)
+    if not config.weights_by_tag:
+        return WeightedReward(rewards)
+    by_tag = {
+        tag: group_weights(Welfare.weights, model.names, model.shares, own)
+        for tag, own in config.weights_by_tag.items()
+    }
+    return JoinedReward(
+        rewards,
+        lambda values, prompts: weighted_by_tag(
+            values, [prompt.tags for prompt in prompts], rewards.weights, by_tag
+        ),
+    )
+
+
+def _scales(config: Weighing, model: HeadsModel, key: str) -> list[float]:
+    if not config.standardise:
+        return [1.0] * len(model.names)
+    if any(math.isnan(spread) for spread in model.spreads):
+        raise UserError(NO_SPREADS.format(key, "an earlier version did not store it"))
+    if flat := [n for n, s in zip(model.names, model.spreads, strict=True) if s == 0]:
+        raise UserError(NO_SPREADS.format(key, f"that of {flat[0]!r} gives all the same"))
+    return same_scale(model.spreads)

@@ -10,7 +10,4 @@ from preflab_builtin.reward_model.training import KwiseTraining
 
 def groups_training(config: KwiseGroupsConfig, context: Context) -> KwiseTraining:
     """`preflab.interfaces.Procedure`: that of the kwise reward model."""
-    heads = GroupHeads(
-        config.shrink, config.head_rate, list(config.weights), context.key_of(config)
-    )
-    return KwiseTraining(config.kwise, context, heads)
+    return KwiseTraining(config.kwise, context, GroupHeads(config, context.key_of(config)))

@@ -36,6 +36,32 @@ def weighted(rewards: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
     return rewards @ rewards.new_tensor(list(weights))
 
 
+def weighted_by_tag(
+    rewards: torch.Tensor,
+    tags: Sequence[Sequence[str]],
+    weights: Sequence[float],
+    by_tag: Mapping[str, Sequence[float]],
+) -> torch.Tensor:
+    """The weighted sum [B] of the groups' rewards [B, G]. tags: of each row's prompt; by_tag:
+    weights for prompts with a tag, of which several are averaged; weights: for all other rows."""
+    rows = []
+    for own in tags:
+        found = [by_tag[tag] for tag in own if tag in by_tag] or [weights]
+        rows.append([sum(column) / len(found) for column in zip(*found, strict=True)])
+    return (rewards * rewards.new_tensor(rows).reshape(rewards.shape)).sum(1)
+
+
+def same_scale(spreads: Sequence[float]) -> list[float]:
+    """What to multiply each group's rewards by, so that all have the same standard deviation over
+    the responses to a prompt: the mean of their own, which leaves the unit of their sum.
+
+    >>> same_scale([1.0, 3.0])
+    [2.0, 0.6666666666666666]
+    """
+    usual = sum(spreads) / len(spreads)
+    return [usual / spread for spread in spreads]
+
+
 def centred(rewards: torch.Tensor, prompts: Sequence[object]) -> torch.Tensor:
     """Rewards [B, G] less each group's mean over the rows of the same prompt. prompts: B keys,
     equal for rows of one prompt."""

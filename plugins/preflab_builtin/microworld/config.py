@@ -8,6 +8,16 @@ from enum import StrEnum
 
 from preflab import option
 
+WHAT_GROUPS_GET = {
+    "What each group of people gets is not measured. evaluation=groups does, for simulated people; "
+    "beside another evaluation: +schema/evaluator@evaluation.evaluators.groups=groups. For "
+    "rankings of people: evaluation.evaluators.reward_accuracy.by_group=true.": (
+        "group_win_rate/a group",
+        "reward_accuracy/proxy/group/a group",
+    )
+}
+"""For components that keep groups of people apart, as their method ``to_be_measured``."""
+
 
 @dataclass
 class MicroworldConfig:
@@ -97,6 +107,10 @@ class SimulatedConfig:
         if self.labelers_per_prompt > people:
             reason = f"but only {people} people label training data"
             yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, {reason}"
+
+    def to_be_measured(self) -> dict[str, tuple[str, ...]]:
+        """What a conflict does to groups."""
+        return WHAT_GROUPS_GET if self.conflict else {}
 
     def majority(self) -> int:
         """People of the groups who label training data."""

@@ -27,6 +27,7 @@ _SHARES = {
     "xstest",
     "labeler_groups",
     "group_win_rate",
+    "group_accuracy",
     "group_agreement",
     "ranked_agreement",
 }

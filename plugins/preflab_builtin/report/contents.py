@@ -21,6 +21,8 @@ from preflab_builtin.report.searches import Searched, search_rows
 from preflab_builtin.report.wording import NOTHING, count, scaled, short
 
 SAID = "Said before the first stage"
+EXAMPLES = 10
+"""Examples of one evaluator that are shown."""
 SAMPLES = 8
 """Prompts that are shown with all arms' responses."""
 _SHOWN_VALUES = (
@@ -154,6 +156,20 @@ def unit_of(measure: str) -> tuple[float, int, str]:
 def remarks(decisions: Sequence[Decision]) -> list[str]:
     """What to know of decisions with an interval: seeds left out, a curve read beyond its end."""
     return [f"{d.claim.statement}: {d.why}." for d in decisions if d.why and d.has_interval]
+
+
+def shown_examples(arms: Sequence[Arm]) -> list[tuple[str, Grid]]:
+    """By heading, the first examples that evaluators show, of the first run that has some."""
+    found: dict[str, tuple[str, Grid]] = {}
+    for run in (run for arm in arms for run in arm.runs):
+        for heading, rows in run.examples().items():
+            shown = rows[:EXAMPLES]
+            head = tuple(shown[0])
+            grid = Grid(head, tuple(tuple(row.get(key, "") for key in head) for row in shown))
+            where = f"artifacts/evaluation/examples.jsonl of {run.folder} has all"
+            where = f"{heading} ({len(shown)} of {len(rows)}; {where})"
+            found.setdefault(heading, (where, grid))
+    return list(found.values())
 
 
 def side_by_side(arms: Sequence[Arm]) -> list[Card]:

@@ -38,6 +38,8 @@ def markdown(report: Report) -> str:
     cards = contents.side_by_side(report.arms)
     if cards:
         parts += ["## Responses side by side", *(part for card in cards for part in _card(card))]
+    for heading, grid in contents.shown_examples(report.arms):
+        parts += _section(heading, grid)
     accounting = "Rows and tokens: read, kept, left out, cut"
     parts += _section("All measures", contents.measures(report.arms))
     parts += _section(accounting, contents.accounting(report.arms))

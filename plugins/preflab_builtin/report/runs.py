@@ -8,13 +8,16 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from preflab.errors import StorageError
 from preflab.interfaces import Measure, Opinion
 from preflab.kinds import STAGES
+from preflab.storage.artifacts import MANIFEST as ARTIFACT
 from preflab.storage.artifacts import read_rows
+from preflab.storage.durable import read_sealed
 from preflab.storage.run_folder import MANIFEST, METRICS, read_manifest
 from preflab.storage.runs import composed, dotted
 from preflab.study import StudyConfig
-from preflab_builtin.evaluation.results import OPINIONS
+from preflab_builtin.evaluation.results import EXAMPLES, OPINIONS
 
 
 @dataclass(frozen=True)
@@ -167,11 +170,12 @@ class RunResult:
         return maker.recipe if maker else ""
 
     def reward_model(self) -> tuple[str, str]:
-        """Name of the reward model, and what tells it from others: the recipe of its stage, or the
-        options of one that is not trained; "" for what the files do not say."""
-        made = self.stage("reward_model")
+        """Name of the reward model, and what tells it from others: the recipe of its stage, with
+        how the evaluation used it, or the options of one that is not trained; "" for what the files
+        do not say."""
+        made, judged = self.stage("reward_model"), self.stage("evaluation")
         if made is not None:
-            return made.component, made.recipe
+            return made.component, (judged and _used(judged, "reward_model")) or made.recipe
         options = {k: v for k, v in self.config().items() if k.startswith("reward_model.")}
         return str(options.get("reward_model.name", "")), repr(options) if options else ""
 
@@ -207,6 +211,16 @@ class RunResult:
         """Whether it has what people said."""
         return bool(self._rows_of("evaluation", OPINIONS))
 
+    def examples(self) -> dict[str, list[dict[str, str]]]:
+        """What evaluators show with their measures, by heading (see `Evaluation`)."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in self._rows_of("evaluation", EXAMPLES):
+            example = row.get("example")
+            if isinstance(example, dict):
+                case = {str(key): str(value) for key, value in example.items()}
+                found.setdefault(str(row.get("of")), []).append(case)
+        return found
+
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""
         return self._rows_of("evaluation", "samples.jsonl")
@@ -214,6 +228,16 @@ class RunResult:
     def _rows_of(self, stage: str, name: str) -> list[dict[str, Any]]:
         row = self.stage(stage)
         return json_rows(row.artifact / name) if row else []
+
+
+def _used(stage: StageResult, group: str) -> str:
+    """What the recipe of a stage says of another one's artifact, by config group; "" if it cannot
+    be read."""
+    try:
+        used = read_sealed(stage.artifact / ARTIFACT)["recipe"]["uses"][group]
+    except (OSError, StorageError, KeyError, TypeError):
+        return ""
+    return str(used)
 
 
 def json_rows(path: Path) -> list[dict[str, Any]]:

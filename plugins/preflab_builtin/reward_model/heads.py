@@ -43,6 +43,13 @@ class Heads(Protocol):
     def centre(self, means: Sequence[float]) -> None:
         """Store the mean value of each head as what is subtracted from it."""
 
+    def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
+        """The training has ended and the network is about to be saved. values(): those of the
+        responses to each of some training prompts, [K] or [K, G] float64."""
+
+    def accounting(self) -> Mapping[str, float]:
+        """Counts of what the heads are trained on."""
+
     def metrics(self) -> Mapping[str, float]:
         """What a step says of the heads."""
 
@@ -72,6 +79,13 @@ class OneHead:
     def centre(self, means: Sequence[float]) -> None:
         """The one offset."""
         (self.model.offset,) = means
+
+    def trained(self, values: Callable[[], Sequence[torch.Tensor]]) -> None:
+        """Nothing."""
+
+    def accounting(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
 
     def metrics(self) -> Mapping[str, float]:
         """Nothing."""

@@ -146,7 +146,7 @@ class KwiseTraining:
         """Rankings without a preference are left out; what max_tokens cuts is counted once, not in
         every epoch."""
         rankings = {"rankings": len(self.examples), "rankings without a preference": self.tied}
-        return rankings | accounting(self.examples)
+        return {**rankings, **self.heads.accounting(), **accounting(self.examples)}
 
     def _gradients(self, batch: Sequence[Example]) -> Watched[float]:
         """Add the gradient of the mean loss over the prompts of the step; what is watched, of all
@@ -235,7 +235,14 @@ class KwiseTraining:
         score 0)."""
         if self.config.centre:
             self.heads.centre(self._mean_scores())
+        self.heads.trained(self._by_ranking)
         self.model.save(folder / "model")
+
+    def _by_ranking(self) -> Sequence[torch.Tensor]:
+        """Values of the responses of training rankings, of at most ``centre_on``."""
+        some = self.examples[: self.config.centre_on]
+        scores = raw_scores(self.model, self._rollout(some), self.runtime).double()
+        return scores.split([len(example.responses) for example in some])
 
     def _mean_scores(self) -> list[float]:
         """Of each head."""

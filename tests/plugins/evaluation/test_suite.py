@@ -260,13 +260,19 @@ def test_what_is_said_with_measures_is_kept_through_a_kill(tmp_path: Path) -> No
     config = c.SuiteConfig(prompts=0)
     first = EvaluationSuite(config, _context(tmp_path))
     rate = {"win_rate/p": Measure(0.5, n=3)}
-    first._add("p", Evaluation(rate, against={"win_rate/p": "a=1"}, notes=("Who judged.",)))
+    shown = {"Odd ones": [{"prompt": "add", "answer": "b"}, {"prompt": "red", "answer": "a"}]}
+    told: dict[str, Any] = {"against": {"win_rate/p": "a=1"}, "notes": ("Who judged.",)}
+    first._add("p", Evaluation(rate, **told, examples=shown))
     _, state = checkpoints.load(checkpoints.save(tmp_path / "cut", 1, first.state_dict()))
     second = EvaluationSuite(config, _context(tmp_path))
     second.load_state_dict(state)
     second.save(tmp_path)
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert (found["against"], found["notes"]) == ({"win_rate/p": "a=1"}, ["Who judged."])
+    rows = [json.loads(row) for row in (tmp_path / "examples.jsonl").read_text().splitlines()]
+    # With the columns in their order, which a checkpoint does not keep of a mapping.
+    for row, own in zip(rows, shown["Odd ones"], strict=True):
+        assert (row["of"], list(row["example"].items())) == ("Odd ones", list(own.items()))
 
 
 def test_without_prompts_only_the_reward_model_is_judged(tmp_path: Path) -> None:

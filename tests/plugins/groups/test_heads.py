@@ -25,6 +25,9 @@ from preflab_builtin.groups.preflight import kwise_groups
 from preflab_builtin.groups.scoring import groups_reward, pretrained_groups
 from preflab_builtin.groups.training import groups_training
 from preflab_builtin.groups.welfare import worst
+from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
+from preflab_builtin.microworld.labelers import SimulatedLabelers
+from preflab_builtin.microworld.source import Microworld
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.loss import kwise_loss
 from preflab_builtin.reward_model.scoring import raw_scores
@@ -45,7 +48,7 @@ DIVIDED = [*(said("many", 0, i) for i in range(6)), *(said("few", 1, i) for i in
 
 
 def config_of(shrink: float = 0.0, **values: Any) -> KwiseGroupsConfig:
-    names = {"welfare", "weights", "head_rate"}
+    names = {"welfare", "weights", "weights_by_tag", "standardise", "head_rate"}
     own = {name: value for name, value in values.items() if name in names}
     rest = {name: value for name, value in values.items() if name not in names}
     optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
@@ -74,6 +77,11 @@ def trained(procedure: KwiseTraining, folder: Path) -> CausalHeadsModel:
 
 def built(folder: Path, **values: Any) -> RewardModel:
     return groups_reward(config_of(**values), FakeContext(folder, DIVIDED))
+
+
+def people() -> SimulatedLabelers:
+    config = SimulatedConfig(groups=2, per_group=2, held_out_group=None, conflict=0.2)
+    return SimulatedLabelers(config, Microworld(MicroworldConfig()).gold)
 
 
 def answers() -> Rollout:
@@ -209,6 +217,7 @@ def test_the_folder_is_an_ordinary_classifier(tmp_path: Path) -> None:
     assert torch.equal(read.weights, heads(procedure).weights)
     assert read.offsets == heads(procedure).offsets
     assert read.shares == (0.25, 0.75)
+    assert read.spreads == heads(procedure).spreads
     # Centred on the ranked responses: each head's mean reward of them is 0.
     ranked = procedure._rollout(procedure.examples)
     rewards = raw_scores(read, ranked, context.runtime) - torch.tensor(read.offsets)
@@ -250,6 +259,74 @@ def test_welfare_decides_the_score(tmp_path: Path) -> None:
         assert torch.allclose(scalar, expected, atol=1e-4)
 
 
+def test_a_head_knows_how_far_it_tells_the_responses_to_a_prompt_apart(tmp_path: Path) -> None:
+    procedure = training(tmp_path, DIVIDED)
+    model = trained(procedure, tmp_path)
+    squares = torch.zeros(2, dtype=torch.double)
+    for example in procedure.examples:
+        rows = Rollout.from_texts(
+            procedure.context.tokenizer, [example.ranking.prompt] * 2, example.ranking.responses
+        )
+        first, second = raw_scores(model, rows, procedure.runtime).double()
+        # The unbiased variance of two numbers is half their squared difference.
+        squares += (first - second) ** 2 / 2
+    assert model.spreads == pytest.approx((squares / len(DIVIDED)).sqrt().tolist(), rel=1e-4)
+
+
+def test_standardised_rewards_have_the_spread_that_weights_say(tmp_path: Path) -> None:
+    trained(training(tmp_path, DIVIDED), tmp_path)
+    model, rows = FakeContext(tmp_path).load_heads(tmp_path / "model"), answers()
+    usual = sum(model.spreads) / 2
+    plain = built(tmp_path)
+    reward = built(tmp_path, standardise=True)
+    assert isinstance(plain, OfMembers)
+    assert isinstance(reward, OfMembers)
+    raw, scaled = plain.members(rows), reward.members(rows)
+    for name, spread in zip(model.names, model.spreads, strict=True):
+        assert torch.allclose(scaled[name], raw[name] * usual / spread, atol=1e-5)
+    expected = 0.25 * scaled["few"] + 0.75 * scaled["many"]
+    assert torch.allclose(reward.score(rows), expected, atol=1e-5)
+    assert isinstance(reward, HasNetwork)
+    network = reward.network.copy()
+    scalar = raw_scores(network, rows, FakeContext(tmp_path).runtime) - network.offset
+    assert torch.allclose(scalar, expected, atol=1e-4)
+    facts = tmp_path / "model/preflab.json"  # as an earlier version wrote it
+    facts.write_text(facts.read_text().replace('"spread"', '"other"'))
+    with pytest.raises(UserError, match=r"standardise.*an earlier version.*Train"):
+        built(tmp_path, standardise=True)
+
+
+def test_weights_by_tag_are_those_of_the_prompts_tags(tmp_path: Path) -> None:
+    trained(training(tmp_path, DIVIDED), tmp_path)
+    context = FakeContext(tmp_path)
+    prompts = [Prompt("a", WORDS[0], tags=("about the few",)), Prompt("b", WORDS[0])]
+    rows = Rollout.from_texts(context.tokenizer, prompts, [ANSWERS[0]] * 2)
+    plain = built(tmp_path)
+    assert isinstance(plain, OfMembers)
+    few = plain.members(rows)["few"]
+    reward = built(tmp_path, weights_by_tag={"about the few": {"few": 1.0}})
+    expected = torch.stack([few[0], plain.score(rows)[1]])
+    assert torch.allclose(reward.score(rows), expected, atol=1e-5)
+    assert not isinstance(reward, OfMembers)  # no function of the groups' rewards alone
+    assert not config_of(weights_by_tag={"about the few": {"few": 1.0}}).of_members()
+
+
+def test_weights_are_refused_where_they_mean_nobody(tmp_path: Path) -> None:
+    prompt = Prompt("a", WORDS[0], tags=("open_qa",), split="train")
+    world = FakeContext(tmp_path, [prompt], labelers=people())
+    for weights, message in (
+        ({"open_qa": {"minorty": 1.0}}, r"weights_by_tag.open_qa.minorty.*'minority'"),
+        ({"openqa": {"minority": 1.0}}, r"no prompt has the tag 'openqa'.*'open_qa'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(kwise_groups(config_of(weights_by_tag=weights), world))
+    assert not list(kwise_groups(config_of(weights_by_tag={"open_qa": {"minority": 1.0}}), world))
+    # Heads that another job has trained, under weights that it did not know.
+    trained(training(tmp_path, DIVIDED), tmp_path)
+    with pytest.raises(UserError, match=r"weights.fewer: .*'few'"):
+        built(tmp_path, welfare=Welfare.weights, weights={"fewer": 1.0})
+
+
 def test_a_trained_folder_is_taken_under_another_welfare(tmp_path: Path) -> None:
     trained(training(tmp_path, DIVIDED), tmp_path)
     context = FakeContext(tmp_path, DIVIDED)
@@ -286,9 +363,23 @@ def test_one_group_none_and_unknown_ones_are_refused(tmp_path: Path) -> None:
 
 def test_worst_says_what_one_response_gets(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, DIVIDED)
-    (notice,) = kwise_groups(config_of(welfare=Welfare.worst), context)
+    notice = list(kwise_groups(config_of(welfare=Welfare.worst), context))[-1]
     assert "a prompt with one response" in notice.lower()
-    assert not list(kwise_groups(config_of(), context))
+    assert not any("one response" in said for said in kwise_groups(config_of(), context))
+
+
+def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path) -> None:
+    rankings = [*DIVIDED, *[DIVIDED[0]] * 194]
+    context = FakeContext(tmp_path, rankings)
+    (plain,) = kwise_groups(config_of(), context)
+    assert "few 2." in plain  # and not the 200 of the many
+    assert "many" not in plain.partition(":")[2].partition(".")[0]
+    for loud in ({"welfare": Welfare.equal}, {"standardise": True}):
+        (notice,) = kwise_groups(config_of(**loud), context)
+        assert notice.startswith(plain)
+        assert "the say of a group with many pairs" in notice
+    accounts = training(tmp_path, DIVIDED).accounting([])
+    assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
 
 
 def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Path) -> None:
@@ -297,7 +388,7 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
-    assert not list(kwise_groups(config_of(), context))
+    list(kwise_groups(config_of(), context))
 
 
 def test_the_plan_reckons_the_training() -> None:

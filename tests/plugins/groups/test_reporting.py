@@ -14,9 +14,10 @@ from preflab.errors import UserError
 from preflab.interfaces import Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab.testing.world import TinyLabeler
-from preflab_builtin.groups.agreement import GroupAgreement, agreement
+from preflab_builtin.groups.agreement import GroupAgreement, agreement, cases
 from preflab_builtin.groups.agreement import preflight as agreement_preflight
 from preflab_builtin.groups.config import GroupAgreementConfig, GroupsConfig
+from preflab_builtin.groups.divided import Case, division
 from preflab_builtin.groups.reporting import Groups, preflight, worst_first
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
 from preflab_builtin.microworld.labelers import SimulatedLabelers
@@ -144,6 +145,43 @@ def test_agreement_by_hand() -> None:
     assert agreement(rankings) == {"within": (1.0, 2.0), "between": (3.0, 7.0)}
 
 
+def test_majorities_by_hand() -> None:
+    rankings = [
+        said("1", "a", (0, 1), (0, 2), (1, 2)),  # x > y > z
+        said("2", "a", (0, 1), (2, 1)),  # x > y, z > y
+        said("3", "b", (1, 0)),  # y > x
+        said("4", "b", (0, 1), (1, 2)),  # x > y > z
+        said("5", "b", (1, 0)),
+    ]
+    # x and z: a alone. y and z: a has one vote for either, b one for y. x and y: a 2 to 0, b 1 to
+    # 2.
+    assert {(case.first, case.second): dict(case.votes) for case in cases(rankings)} == {
+        ("x", "y"): {"a": (2, 0), "b": (1, 2)},
+        ("y", "z"): {"a": (1, 1), "b": (1, 0)},
+    }
+
+
+def test_division_counts_by_tag_and_shows_the_furthest_apart_first() -> None:
+    def case(name: str, tag: str, *votes: tuple[float, float]) -> Case:
+        return Case(Prompt(name, name, tags=(tag,)), "x", "y", dict(zip("ab", votes, strict=True)))
+
+    result = division(
+        "divided",
+        [
+            case("near", "qa", (0.6, 0.4), (0.4, 0.6)),
+            case("alike", "qa", (0.6, 0.4), (0.9, 0.1)),
+            case("far", "chat", (1.0, 0.0), (0.0, 0.5)),  # half of b call it a tie
+        ],
+    )
+    values = {name: measure.value for name, measure in result.measures.items()}
+    assert values == {"divided": pytest.approx(2 / 3), "divided/chat": 1.0, "divided/qa": 0.5}
+    (rows,) = result.examples.values()
+    assert [row["prompt"] for row in rows] == ["far", "near"]
+    assert rows[0]["tags"] == "chat"
+    assert rows[0]["for the first : for the second"] == "a 1 : 0\nb 0 : 0.5"
+    assert not division("divided", []).examples
+
+
 def test_pairs_with_votes_for_both_sides_do_not_count() -> None:
     rankings = [said("1", "a", (0, 1), (1, 0), (1, 2)), said("2", "b", (0, 1), (1, 2))]
     assert agreement(rankings) == {"within": (0.0, 0.0), "between": (1.0, 1.0)}
@@ -153,7 +191,11 @@ def test_the_evaluator_reads_the_runs_rankings(tmp_path: Path) -> None:
     rankings = [said("1", "a", (0, 1)), said("2", "b", (1, 0)), said("3", "b", (1, 0))]
     context = FakeContext(tmp_path, rankings)
     subject: Any = Subject
-    found = GroupAgreement(GroupAgreementConfig(), context).evaluate(subject).measures
+    result = GroupAgreement(GroupAgreementConfig(), context).evaluate(subject)
+    found = result.measures
+    assert found["ranked_agreement/divided"].value == 1.0
+    ((example,),) = result.examples.values()
+    assert example["for the first : for the second"] == "a 1 : 0\nb 0 : 2"
     assert found["ranked_agreement/within"].value == 1.0
     assert found["ranked_agreement/between"].value == 0.0
     with pytest.raises(UserError, match="labelers_per_prompt=2"):

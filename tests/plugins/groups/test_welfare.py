@@ -7,7 +7,14 @@ import torch
 
 from preflab.options import problems
 from preflab_builtin.groups.config import KwiseGroupsConfig, Welfare
-from preflab_builtin.groups.welfare import centred, group_weights, weighted, worst
+from preflab_builtin.groups.welfare import (
+    centred,
+    group_weights,
+    same_scale,
+    weighted,
+    weighted_by_tag,
+    worst,
+)
 from preflab_builtin.reward_model.config import KwiseConfig
 
 NAMES = ("few", "many")
@@ -31,6 +38,22 @@ def test_weights_by_hand() -> None:
     assert group_weights(Welfare.worst, NAMES, SHARES, {}) == [0.5, 0.5]
     # 0.25 * 2 + 0.75 * 4 = 3.5
     assert weighted(torch.tensor([[2.0, 4.0]]), [0.25, 0.75]).tolist() == [3.5]
+
+
+def test_weights_by_tag_by_hand() -> None:
+    rewards = torch.tensor([[2.0, 4.0]] * 4)
+    by_tag = {"own": [1.0, 0.0], "half": [0.5, 0.5]}
+    tags = [("other",), ("own", "other"), ("own", "half"), ()]
+    # The usual weights: 0.25 * 2 + 0.75 * 4 = 3.5. One tag: 2. Two: weights 0.75, 0.25, so 2.5.
+    found = weighted_by_tag(rewards, tags, [0.25, 0.75], by_tag)
+    assert found.tolist() == [3.5, 2.0, 2.5, 3.5]
+    assert weighted_by_tag(torch.zeros(0, 2), [], [0.25, 0.75], by_tag).shape == (0,)
+
+
+def test_the_same_scale_leaves_the_unit_of_the_sum() -> None:
+    # Spreads 1, 2, 6 become 3, their mean, each.
+    scaled = [s * f for s, f in zip((1.0, 2.0, 6.0), same_scale((1.0, 2.0, 6.0)), strict=True)]
+    assert scaled == pytest.approx([3.0, 3.0, 3.0])
 
 
 def test_worst_equals_a_loop() -> None:
@@ -71,6 +94,9 @@ def test_no_rows() -> None:
         ({"weights": {"few": 1.0}}, "weights"),
         ({"welfare": Welfare.weights, "weights": {"few": -1.0}}, "weights.few"),
         ({"welfare": Welfare.weights, "weights": {"few": 0.0}}, "weights"),
+        ({"weights_by_tag": {"open_qa": {}}}, "weights_by_tag.open_qa"),
+        ({"weights_by_tag": {"open_qa": {"few": -1.0}}}, "weights_by_tag.open_qa.few"),
+        ({"welfare": Welfare.worst, "weights_by_tag": {"open_qa": {"few": 1.0}}}, "weights_by_tag"),
         ({"kwise": KwiseConfig(seed=3)}, "kwise.seed"),
         ({"kwise": None}, "kwise"),
         ({"shrink": -1.0}, "shrink"),

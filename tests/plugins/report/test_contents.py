@@ -9,7 +9,7 @@ from pathlib import Path
 from fake_study import results, write_run
 from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import build_report
-from preflab_builtin.report.contents import differences, left_out, notices
+from preflab_builtin.report.contents import differences, left_out, notices, shown_examples
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.markdown import markdown
 from preflab_builtin.report.terminal import SHOWN_NOTICES, report_text
@@ -47,6 +47,28 @@ def test_what_filters_left_out_is_shown_with_examples(tmp_path: Path) -> None:
     page = (tmp_path / "r.html").read_text()
     assert "What the filters left out" in page
     assert "a.jsonl:3 &#39;call &lt;b&gt;me&lt;/b&gt;&#39;" in page
+
+
+def test_ten_examples_of_an_evaluator_are_shown(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "PPO", 1, [], results("PPO", 0.0))
+    write_run(tmp_path / "1", "SFT", 1, [], results("SFT", 0.0))
+    assert shown_examples(arms(gather([tmp_path]).runs)) == []
+    rows = [{"of": "Odd <ones>", "example": {"prompt": f"<b>{i}</b>"}} for i in range(12)]
+    for number in ("0", "1"):
+        values = json.loads((tmp_path / number / "manifest.json").read_text())
+        place = Path(next(r["artifact"] for r in values["stages"] if r["stage"] == "evaluation"))
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (place / "examples.jsonl").write_text(lines)
+    ((heading, grid),) = shown_examples(arms(gather([tmp_path]).runs))  # of one run
+    assert heading.startswith("Odd <ones> (10 of 12; ")
+    assert grid.head == ("prompt",)
+    assert grid.rows == tuple((f"<b>{i}</b>",) for i in range(10))
+    report = build_report([tmp_path], tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "Odd &lt;ones&gt; (10 of 12; " in page
+    assert "&lt;b&gt;9&lt;/b&gt;" in page
+    assert "&lt;b&gt;10&lt;/b&gt;" not in page
+    assert r"## Odd \<ones\> (10 of 12; " in markdown(report)
 
 
 def test_what_was_said_before_the_first_stage_is_shown_with_its_arms(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fake_study import results, study, write_run
+from preflab.storage.durable import write_sealed
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.columns import columns
 from preflab_builtin.report.pictures.win_rates import win_rates
@@ -81,6 +82,29 @@ def _is_judged_by(folder: Path, *names: str) -> None:
         manifest.write_text(json.dumps(values))
         config = folder / str(number) / ".hydra" / "config.yaml"
         config.write_text(f"seed: 1\nreward_model:\n  name: {name}\n")
+
+
+def test_one_trained_model_used_in_two_ways_gives_two_scales(tmp_path: Path) -> None:
+    for number, arm in enumerate(("SFT", "PPO")):
+        write_run(tmp_path / str(number), arm, 1, [], results(arm, 0.0))
+    _uses_heads(tmp_path, "abc", "abc")
+    assert not _has_note(tmp_path, "share one reward model")
+    _uses_heads(tmp_path, "abc", "abc equal")
+    assert _has_note(tmp_path, "do not share one reward model (kwise_groups)")
+
+
+def _uses_heads(folder: Path, *used: str) -> None:
+    """Give the runs one trained reward model, and their evaluations their ways to use it."""
+    for number, use in enumerate(used):
+        manifest = folder / str(number) / "manifest.json"
+        values = json.loads(manifest.read_text())
+        rows = [row for row in values["stages"] if row["stage"] != "reward_model"]
+        made = {**rows[0], "stage": "reward_model", "name": "kwise_groups", "recipe": "abc"}
+        values["stages"] = [*rows, made]
+        manifest.write_text(json.dumps(values))
+        evaluation = next(row for row in rows if row["stage"] == "evaluation")
+        recipe = {"recipe": {"uses": {"reward_model": use}}}
+        write_sealed(Path(evaluation["artifact"]) / "artifact.json", recipe)
 
 
 PEOPLE = """
