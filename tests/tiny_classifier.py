@@ -40,9 +40,9 @@ def write_classifier(folder: Path) -> Path:
 
 
 def write_finder(folder: Path) -> Path:
-    """The same tokenizer and size, with weights made by hand: "toxic" has a probability near 1 where
-    "bad" is among the tokens that it reads, and near 0 elsewhere. Every token attends to all alike,
-    and layer norms make any share of "bad" the whole of it: the logit is 10, and -10 without."""
+    """The same tokenizer and size, with weights made by hand: "toxic" has a probability near 1
+    where "bad" is among the tokens that it reads, and near 0 elsewhere. Every token attends to all
+    alike, and layer norms make any share of "bad" the whole of it: the logit is 10, else -10."""
     write_classifier(folder)
     model: Any = BertForSequenceClassification.from_pretrained(folder)
     layer = model.bert.encoder.layer[0].attention

@@ -1,4 +1,4 @@
-"""Responses that go on in the middle of a text are checked together with what stands before them."""
+"""Responses that go on in the middle of a text are checked with what stands in front of them."""
 
 from __future__ import annotations
 

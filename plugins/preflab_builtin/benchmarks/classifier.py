@@ -21,7 +21,6 @@ from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.reading import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
 
-
 Window = dict[str, list[int]]
 """What a tokenizer makes of a text, or of a part of one: token ids, and what goes with each."""
 

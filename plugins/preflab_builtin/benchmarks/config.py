@@ -357,7 +357,8 @@ class ClassifierConfig:
         None, "commit, tag or branch of a hub id; null: main", affects_result=False
     )
     label: str = option(
-        "", "the label: its name in the model's config, or its number; may be left out for one output"
+        "",
+        "the label: its name in the model's config, or its number; may be left out for one output",
     )
     whole_text: bool = option(False, "read prompt and response together; false: the response alone")
     max_tokens: int = option(

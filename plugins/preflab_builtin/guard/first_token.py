@@ -75,8 +75,8 @@ def answers(tokenizer: Tokenizer, config: FirstTokenConfig) -> list[int]:
     first = [_first(tokenizer, config, word) for word in words]
     if first[0] == first[1]:
         raise UserError(
-            f"guard: '{words[0]}' and '{words[1]}' begin with the same token of {config.path}: give "
-            "other words for guard.safe and guard.unsafe."
+            f"guard: '{words[0]}' and '{words[1]}' begin with the same token of {config.path}: "
+            "give other words for guard.safe and guard.unsafe."
         )
     for part in (Part.prompt, Part.response):
         read = [
@@ -88,7 +88,8 @@ def answers(tokenizer: Tokenizer, config: FirstTokenConfig) -> list[int]:
         if config.checks in (part, Part.both) and read[0] == read[1]:
             raise UserError(
                 f"guard: guard.checks is {config.checks}, but the chat template of {config.path} "
-                f"leaves the {part} out. Give guard.template, or set guard.checks to the other part."
+                f"leaves the {part} out. Give a guard.template, or set guard.checks to the other "
+                "part."
             )
     return first
 

@@ -126,7 +126,9 @@ def _parser() -> Parser:
     one("--keys", type=Path, metavar="FILE", help="keys, one of which every request must bring")
     one("--new-key", metavar="NAME", help="print a new key, put its digest into --keys, and end")
     one("--guard", type=file, metavar="FILE", help="YAML: what checks prompts and responses")
-    one("--unguarded", action="store_true", help="earlier models of runs behind a guard, without it")
+    one(
+        "--unguarded", action="store_true", help="earlier models of runs behind a guard, without it"
+    )
     one("--guard-seconds", type=seconds, default=30.0, help="then it refuses (default: 30)")
     one("--log", type=Path, metavar="FOLDER", help="keep a log of use, without any text")
     one("--keep-days", type=count, default=90, metavar="N", help="of the log (default: 90)")

@@ -30,7 +30,7 @@ SAFE, UNSAFE = WORDS[0], WORDS[1]
 
 
 def test_a_classifier_guards_the_end_of_long_texts(tmp_path: Path) -> None:
-    """The insult is the last word of a prompt, of a response, and of a response behind a prompt that
+    """The insult is the last word of a prompt, of a response, and of a response to a prompt that
     fills the model's positions (``whole_text``)."""
     folder = write_finder(tmp_path / "model")
     config = c.ClassifierConfig(path=str(folder), label="toxic")
@@ -59,7 +59,7 @@ def written(tmp_path: Path) -> tuple[FakeContext, c.FirstTokenConfig]:
 
 def test_a_template_is_filled_in_once(tmp_path: Path) -> None:
     """A prompt in which somebody typed {response} shows the guard no response in its place."""
-    context, config = written(tmp_path)
+    _, config = written(tmp_path)
     read: list[str] = []
 
     class Reading:
