@@ -138,9 +138,8 @@ def test_the_servers_own_log_holds_no_texts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An error of a guard, of what answers, and of the server itself: their types and places."""
-    service = Service(
-        {"fake": fake_arm(answer)}, Worker(gather=0), guard and Checking(guard, "No.", 0)
-    )
+    checking = None if guard is None else Checking(guard, "No.", 0)
+    service = Service({"fake": fake_arm(answer)}, Worker(gather=0), checking)
     if said.startswith("Runtime"):
 
         def whole(answering: Any, logprobs: Any) -> Any:

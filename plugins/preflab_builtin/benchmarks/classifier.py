@@ -105,7 +105,7 @@ def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
         values = classifier._probabilities([rows[i] for i in part])
         if weight(part):
             found[torch.as_tensor(list(part), device=found.device)] = values
-    every = runtime.sum(found).split([len(of_text) for of_text in of_texts])
+    every = torch.split(runtime.sum(found), [len(of_text) for of_text in of_texts])
     # `max` keeps NaN, so that it is refused where it is compared.
     return torch.stack([own.max() for own in every]) if every else found
 
