@@ -34,7 +34,7 @@ class Classifier:
     """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is
     sigma(logit); with several it is the softmax, or sigma of the label's own logit where the
     model's config says that a text may have several labels. Of a text that is longer than the model
-    reads it is the highest one of its windows (`windows`)."""
+    reads it is the highest of its `windows`."""
 
     least, most = 0.0, 1.0
 
@@ -64,27 +64,6 @@ class Classifier:
             texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
         return probabilities(self, texts)
 
-    def windows(self, text: str) -> list[Window]:
-        """The rows that are read of a text: one with all of it, or windows that overlap by a
-        quarter, each with the tokenizer's own tokens around it."""
-        row = self.tokenizer(text, verbose=False)
-        if not row["input_ids"]:  # a model cannot read a text without tokens: it reads one pad
-            row = self.tokenizer(self.tokenizer.pad_token)
-        ids: list[int] = row["input_ids"]
-        if len(ids) <= self.max_tokens:
-            return [dict(row)]
-        inner = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        around = len(ids) - len(inner)
-        front = next((i for i in range(around + 1) if ids[i : i + len(inner)] == inner), 0)
-        room = self.max_tokens - around
-        return [
-            {
-                key: [*column[:front], *column[at : at + room], *column[front + len(inner) :]]
-                for key, column in row.items()
-            }
-            for at in (front + start for start in starts(len(inner), room))
-        ]
-
     def _probabilities(self, windows: list[Window]) -> torch.Tensor:
         rows = self.tokenizer.pad(windows, return_tensors="pt")
         with torch.no_grad():
@@ -98,7 +77,7 @@ class Classifier:
 def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
     """The probabilities [B] float32 of a classifier's label, of texts [B]. Every process has all of
     them, and what is read is divided among the processes."""
-    of_texts = [classifier.windows(text) for text in texts]
+    of_texts = [windows(classifier.tokenizer, text, classifier.max_tokens) for text in texts]
     rows, runtime = list(itertools.chain(*of_texts)), classifier.runtime
     found = torch.zeros(len(rows), device=runtime.device)
     for part in runtime.read(range(len(rows))):
@@ -108,6 +87,28 @@ def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
     every = torch.split(runtime.sum(found), [len(of_text) for of_text in of_texts])
     # `max` keeps NaN, so that it is refused where it is compared.
     return torch.stack([own.max() for own in every]) if every else found
+
+
+def windows(tokenizer: Any, text: str, max_tokens: int) -> list[Window]:
+    """The rows that are read of a text: one with all of it, or windows that overlap by a quarter,
+    each with the tokenizer's own tokens around it."""
+    row = tokenizer(text, verbose=False)
+    if not row["input_ids"]:  # a model cannot read a text without tokens: it reads one pad
+        row = tokenizer(tokenizer.pad_token)
+    ids: list[int] = row["input_ids"]
+    if len(ids) <= max_tokens:
+        return [dict(row)]
+    inner = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    around = len(ids) - len(inner)
+    front = next((i for i in range(around + 1) if ids[i : i + len(inner)] == inner), 0)
+    room, back = max_tokens - around, front + len(inner)
+    return [
+        {
+            key: [*column[:front], *column[front + at : front + at + room], *column[back:]]
+            for key, column in row.items()
+        }
+        for at in starts(len(inner), room)
+    ]
 
 
 def starts(length: int, room: int) -> list[int]:

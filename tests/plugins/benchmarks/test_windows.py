@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from preflab.errors import UserError
 from preflab.records import Prompt, Rollout
-from preflab_builtin.benchmarks.classifier import Classifier, probabilities
+from preflab_builtin.benchmarks.classifier import Classifier, probabilities, windows
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.benchmarks.labels import label_number, labels_of
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
@@ -46,11 +46,11 @@ def test_every_window_has_the_tokens_that_a_text_has_around_it(tmp_path: Path) -
         single="[UNK] $A [PAD] [PAD]", special_tokens=[("[UNK]", 1), ("[PAD]", 0)]
     )
     wrapper.save_pretrained(folder)
-    reader = judge(folder, max_tokens=7)
-    ids = {word: reader.tokenizer.convert_tokens_to_ids(word) for word in set(TEXT)}
-    rows = [row["input_ids"] for row in reader.windows(" ".join(TEXT))]
+    read: Any = judge(folder).tokenizer
+    ids = {word: read.convert_tokens_to_ids(word) for word in set(TEXT)}
+    rows = [row["input_ids"] for row in windows(read, " ".join(TEXT), 7)]
     assert rows == [[1, *(ids[w] for w in TEXT[i : i + 4]), 0, 0] for i in (0, 3, 6)]
-    assert [row["input_ids"] for row in reader.windows("you")] == [[1, ids["you"], 0, 0]]
+    assert [row["input_ids"] for row in windows(read, "you", 7)] == [[1, ids["you"], 0, 0]]
     with pytest.raises(UserError, match="puts 3 tokens around every text: it must be 4 at least"):
         judge(folder, max_tokens=3)
 
