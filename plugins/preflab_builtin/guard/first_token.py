@@ -20,7 +20,7 @@ ROWS = 16
 """Texts that are read at a time."""
 LEAST = 0.01
 """Probability that the two answers have together at least: with less the model gives neither, and
-which of them is likelier means nothing. A token by chance has less than 0.0001."""
+which of them is likelier means nothing."""
 
 
 def first_token(config: FirstTokenConfig, context: Context) -> Scoring:
@@ -79,13 +79,13 @@ def answers(tokenizer: Tokenizer, config: FirstTokenConfig) -> list[int]:
             "give other words for guard.safe and guard.unsafe."
         )
     for part in (Part.prompt, Part.response):
-        read = [
-            asked(tokenizer, config, Prompt("", word), None)
-            if part is Part.prompt
-            else asked(tokenizer, config, Prompt("", words[0]), word)
-            for word in words
-        ]
-        if config.checks in (part, Part.both) and read[0] == read[1]:
+        if config.checks not in (part, Part.both):
+            continue
+        if part is Part.prompt:
+            read = [asked(tokenizer, config, Prompt("", word), None) for word in words]
+        else:
+            read = [asked(tokenizer, config, Prompt("", words[0]), word) for word in words]
+        if read[0] == read[1]:
             raise UserError(
                 f"guard: guard.checks is {config.checks}, but the chat template of {config.path} "
                 f"leaves the {part} out. Give a guard.template, or set guard.checks to the other "
