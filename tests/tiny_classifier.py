@@ -37,3 +37,24 @@ def write_classifier(folder: Path) -> Path:
         torch.manual_seed(1)
         BertForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+def write_finder(folder: Path) -> Path:
+    """The same tokenizer and size, with weights made by hand: "toxic" has a probability near 1
+    where "bad" is among the tokens that it reads, and near 0 elsewhere. Every token attends to all
+    alike, and layer norms make any share of "bad" the whole of it: the logit is 10, else -10."""
+    write_classifier(folder)
+    model: Any = BertForSequenceClassification.from_pretrained(folder)
+    layer = model.bert.encoder.layer[0].attention
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        for module in model.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.weight.fill_(1)
+        for dense in (layer.self.value, layer.output.dense, model.bert.pooler.dense):
+            dense.weight.copy_(torch.eye(16))
+        model.bert.embeddings.word_embeddings.weight[WORDS.index("bad"), 0] = 1
+        model.classifier.weight[1, 0], model.classifier.bias[1] = 20, -10
+    model.save_pretrained(folder)
+    return folder

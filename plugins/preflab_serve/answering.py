@@ -12,6 +12,7 @@ from preflab_builtin.guard.verdicts import Verdict
 from preflab_people.server.answers import Refused
 from preflab_serve.growing import Growing
 from preflab_serve.metering import Left
+from preflab_serve.telling import told
 
 if TYPE_CHECKING:
     from preflab_serve.arms import Arm
@@ -99,10 +100,10 @@ def gone() -> Refused:
 
 
 def refusal(error: BaseException) -> Refused:
-    """An error as an answer. Only the server's log has its words: they may name folders."""
+    """An error as an answer. The server's log says its type and place: its words may hold texts."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, Left):
         return gone()
-    LOG.error("a request failed", exc_info=error)
+    LOG.error("a request failed: %s", told(error))
     return Refused(500, "server", "The server has an error of its own; its log says which.")

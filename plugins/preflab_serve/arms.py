@@ -55,8 +55,7 @@ class Arm:
     @property
     def guarded(self) -> bool:
         """Whether the run's algorithm answers behind a guard."""
-        algorithm = self.run.opened.environment.run.choices["algorithm"]
-        return self.own_way and algorithm.name == "guarded"
+        return self.role == NEWEST and has_guard(self.run)
 
     @property
     def draws(self) -> int:
@@ -101,9 +100,15 @@ class Arm:
         return self.run.opened.environment.runtime
 
 
-def open_arms(words: Sequence[str]) -> dict[str, Arm]:
+def has_guard(run: AnsweringRun) -> bool:
+    """Whether the algorithm of a run is a guard."""
+    return run.opened.environment.run.choices["algorithm"].name == "guarded"
+
+
+def open_arms(words: Sequence[str], unguarded: bool = False) -> dict[str, Arm]:
     """The arms of runs, by name, in the order given: each run under its own name, and each of its
-    earlier models under NAME:ROLE. words: folders or names of runs, or NAME=RUN. `UserError` for
+    earlier models under NAME:ROLE. Those of a run behind a guard would be a way around it, and are
+    left out unless ``unguarded``. words: folders or names of runs, or NAME=RUN. `UserError` for
     what is no finished run, and for two of one name."""
     arms: dict[str, Arm] = {}
     for word in words:
@@ -114,6 +119,8 @@ def open_arms(words: Sequence[str]) -> dict[str, Arm]:
         created = int((run.folder / "manifest.json").stat().st_mtime)
         roles = run.roles()
         newest = [role for role in roles if "/" not in role][-1]
+        if has_guard(run) and not unguarded:
+            roles = [newest]
         own = {name: newest} | {f"{name}:{role}": role for role in roles}
         if taken := [other for other in own if other in arms]:
             raise UserError(

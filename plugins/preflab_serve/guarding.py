@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,16 +14,16 @@ from dataclasses import dataclass, field, replace
 from preflab.records import Prompt
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.config import PIECE
-from preflab_builtin.guard.verdicts import Guard, Verdict, failed, strictest
+from preflab_builtin.guard.verdicts import Guard, Verdict, failed
 from preflab_people.server.answers import Refused
+from preflab_serve.continuing import Continued
+from preflab_serve.telling import told
 
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
 """That a guard may take for one request, its turn in the queue included."""
 MOST_WAITING = 256
 """Requests that wait for a guard."""
-TAIL = 200
-"""Characters at the end of a prompt that are read together with what goes on from there."""
 UNNAMED = "unnamed"
 """Category of what is blocked by a guard that names none: moderations and logs go by categories."""
 Responses = Sequence[str] | None
@@ -89,8 +88,8 @@ class Asker:
                 said = turn.guard.check(prompts, responses)
                 if len(said) != len(prompts) or any(type(v) is not Verdict for v in said):
                     raise TypeError("it did not say a verdict for each text")
-            except BaseException:
-                LOG.exception("the guard failed: it refuses")
+            except BaseException as error:
+                LOG.error("the guard failed: it refuses: %s", told(error))
                 return None
             finally:
                 self._began = None
@@ -115,30 +114,13 @@ class Checking:
     async def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
         """A verdict each. A guard that raises, says something else than a verdict each, or takes
         too long refuses all of them (`failed`). Raises Refused as long as it is stuck."""
-        if not prompts:
-            return []
-        found = await self._asked(self.guard, prompts, responses)
-        return found if found is not None else [failed() for _ in prompts]
+        return await self._checked(self.guard, prompts, responses)
 
     async def check_continued(
         self, prompts: Sequence[Prompt], responses: Sequence[str]
     ) -> list[Verdict]:
-        """The same of responses that go on in the middle of a text, as a client may cut one at any
-        character: the end of the prompt and the response are read as one, too, and so is its last
-        word. What an end of the prompt says by itself is its client's."""
-        verdicts = await self.check(prompts, responses)
-        for cut in (tail, last_word):
-            shown = [i for i, verdict in enumerate(verdicts) if verdict.shown]
-            given, ends = [prompts[i] for i in shown], [cut(prompts[i].text) for i in shown]
-            joined = await self.check(
-                given, [f"{end}{responses[i]}" for i, end in zip(shown, ends, strict=True)]
-            )
-            against = [k for k, verdict in enumerate(joined) if not verdict.allowed]
-            alone = await self.check([given[k] for k in against], [ends[k] for k in against])
-            for k, own in zip(against, alone, strict=True):
-                if own.allowed or failed() in (own, joined[k]):
-                    verdicts[shown[k]] = strictest((verdicts[shown[k]], joined[k]))
-        return verdicts
+        """The same of responses that go on in the middle of a text (`Continued`)."""
+        return await self._checked(Continued(self.guard), prompts, responses)
 
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
@@ -154,6 +136,14 @@ class Checking:
                 for row, verdict in zip(rows, found, strict=True):
                     row.append(verdict)
         return rows
+
+    async def _checked(
+        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses
+    ) -> list[Verdict]:
+        if not prompts:
+            return []
+        found = await self._asked(guard, prompts, responses)
+        return found if found is not None else [failed() for _ in prompts]
 
     async def _asked(self, guard: Guard, prompts: Sequence[Prompt], responses: Responses) -> Found:
         """Its verdicts; None if it failed. Raises Refused as long as it is stuck."""
@@ -175,23 +165,3 @@ class Checking:
         except TimeoutError:
             LOG.error("the guard took more than %g s: it refuses", self.seconds)
             return None
-
-
-def tail(text: str) -> str:
-    """The end of a text, in whole words as far as there are any.
-
-    >>> tail("short"), tail("word " * 100)[:10], len(tail("e" * 300))
-    ('short', 'word word ', 200)
-    """
-    end = text[-TAIL:]
-    return end if len(text) <= TAIL else re.sub(r"^\S*\s+", "", end)
-
-
-def last_word(text: str) -> str:
-    """The last word of a text, with what follows it.
-
-    >>> last_word("one two "), last_word("one"), last_word("")
-    ('two ', 'one', '')
-    """
-    found = re.search(r"\S*\s*$", text[-TAIL:])
-    return found[0] if found else ""

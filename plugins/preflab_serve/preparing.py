@@ -40,6 +40,7 @@ def prepare(answering: Answering, resamples: int) -> None:
     try:
         draws = arm.draws
     except Exception:
+        # With its words: nothing of the request has been read yet.
         LOG.exception("the model %s cannot be loaded", arm.name)
         sentence = f"The model '{arm.name}' cannot be loaded; the server's log says why."
         raise Refused(503, "model_unavailable", sentence) from None

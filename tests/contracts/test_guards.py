@@ -32,7 +32,11 @@ class TestChain(GuardContract):
 class TestClassifier(GuardContract):
     name = "classifier"
     required = ("path",)
-    overrides = ("algorithm=guarded", "+guard@algorithm.guard=classifier")
+    overrides = (
+        "algorithm=guarded",
+        "+guard@algorithm.guard=classifier",
+        "algorithm.guard.label=toxic",
+    )
 
     @classmethod
     def files(cls, folder: Path) -> tuple[str, ...]:

@@ -111,7 +111,8 @@ class TestClassifier(RewardModelContract):
 
     @classmethod
     def files(cls, folder: Path) -> Sequence[str]:
-        return [f"reward_model.path={write_classifier(folder / 'model')}"]
+        path = write_classifier(folder / "model")
+        return [f"reward_model.path={path}", "reward_model.label=toxic"]
 
 
 class TestJudge(RewardModelContract):

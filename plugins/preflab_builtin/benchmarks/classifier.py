@@ -3,21 +3,26 @@ the policy's."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from preflab.errors import UserError, nearest
+from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.records import Rollout
 from preflab.runtime import Runtime, weight
 from preflab_builtin.benchmarks.config import ClassifierConfig
+from preflab_builtin.benchmarks.labels import label_number
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.reading import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
+
+Window = dict[str, list[int]]
+"""What a tokenizer makes of a text, or of a part of one: token ids, and what goes with each."""
 
 
 def classifier(config: ClassifierConfig, context: Context) -> Classifier:
@@ -28,7 +33,8 @@ def classifier(config: ClassifierConfig, context: Context) -> Classifier:
 class Classifier:
     """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is
     sigma(logit); with several it is the softmax, or sigma of the label's own logit where the
-    model's config says that a text may have several labels."""
+    model's config says that a text may have several labels. Of a text that is longer than the model
+    reads it is the highest of its `windows`."""
 
     least, most = 0.0, 1.0
 
@@ -44,6 +50,12 @@ class Classifier:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.max_tokens = min(config.max_tokens, positions(self.model.config) or config.max_tokens)
         self.label = label_number(config.label, dict(self.model.config.id2label))
+        around = self.tokenizer.num_special_tokens_to_add()
+        if self.max_tokens <= around:
+            raise UserError(
+                f"classifier.max_tokens is {self.max_tokens}, but {folder} puts {around} tokens "
+                f"around every text: it must be {around + 1} at least."
+            )
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Probabilities [B] float32."""
@@ -52,14 +64,8 @@ class Classifier:
             texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
         return probabilities(self, texts)
 
-    def _probabilities(self, texts: list[str]) -> torch.Tensor:
-        rows = self.tokenizer(
-            texts,
-            padding=True,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
-        )
+    def _probabilities(self, windows: list[Window]) -> torch.Tensor:
+        rows = self.tokenizer.pad(windows, return_tensors="pt")
         with torch.no_grad():
             logits: torch.Tensor = self.model(**rows.to(self.runtime.device)).logits.float()
         several = self.model.config.problem_type == "multi_label_classification"
@@ -70,17 +76,49 @@ class Classifier:
 
 def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
     """The probabilities [B] float32 of a classifier's label, of texts [B]. Every process has all of
-    them, and they are divided among the processes."""
-    # A model cannot read a text without tokens: it reads one pad instead.
-    read, pad = classifier.tokenizer, classifier.tokenizer.pad_token
-    texts = [text if read(text)["input_ids"] else pad for text in texts]
-    runtime = classifier.runtime
-    found = torch.zeros(len(texts), device=runtime.device)
-    for part in runtime.read(range(len(texts))):
-        values = classifier._probabilities([texts[i] for i in part])
+    them, and what is read is divided among the processes."""
+    of_texts = [windows(classifier.tokenizer, text, classifier.max_tokens) for text in texts]
+    rows, runtime = list(itertools.chain(*of_texts)), classifier.runtime
+    found = torch.zeros(len(rows), device=runtime.device)
+    for part in runtime.read(range(len(rows))):
+        values = classifier._probabilities([rows[i] for i in part])
         if weight(part):
             found[torch.as_tensor(list(part), device=found.device)] = values
-    return runtime.sum(found)
+    every = torch.split(runtime.sum(found), [len(of_text) for of_text in of_texts])
+    # `max` keeps NaN, so that it is refused where it is compared.
+    return torch.stack([own.max() for own in every]) if every else found
+
+
+def windows(tokenizer: Any, text: str, max_tokens: int) -> list[Window]:
+    """The rows that are read of a text: one with all of it, or windows that overlap by a quarter,
+    each with the tokenizer's own tokens around it."""
+    row = tokenizer(text, verbose=False)
+    if not row["input_ids"]:  # a model cannot read a text without tokens: it reads one pad
+        row = tokenizer(tokenizer.pad_token)
+    ids: list[int] = row["input_ids"]
+    if len(ids) <= max_tokens:
+        return [dict(row)]
+    inner = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    around = len(ids) - len(inner)
+    front = next((i for i in range(around + 1) if ids[i : i + len(inner)] == inner), 0)
+    room, back = max_tokens - around, front + len(inner)
+    return [
+        {
+            key: [*column[:front], *column[front + at : front + at + room], *column[back:]]
+            for key, column in row.items()
+        }
+        for at in starts(len(inner), room)
+    ]
+
+
+def starts(length: int, room: int) -> list[int]:
+    """Where the windows of a text of more tokens than there is room for begin: each overlaps the
+    one before it by a quarter, and the last one, which ends with the text, by that at least.
+
+    >>> starts(10, 4)
+    [0, 3, 6]
+    """
+    return [*range(0, length - room, room - room // 4), length - room]
 
 
 def positions(config: Any) -> int | None:
@@ -89,21 +127,3 @@ def positions(config: Any) -> int | None:
     limit: int | None = getattr(config, "max_position_embeddings", None)
     shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
     return limit - config.pad_token_id - 1 if limit is not None and shifted else limit
-
-
-def label_number(label: str, names: dict[int, str]) -> int:
-    """The number of a label that is given by name or number; `UserError` with the model's labels
-    if it does not have this one.
-
-    >>> label_number("toxic", {0: "fine", 1: "toxic"}), label_number("0", {0: "fine", 1: "toxic"})
-    (1, 0)
-    """
-    for number, name in names.items():
-        if label == name or (label.isdecimal() and int(label) == int(number)):
-            return int(number)
-    if len(names) == 1 and label == "1":  # one output: the probability of yes
-        return 0
-    raise UserError(
-        f"classifier.label: the model has no label '{label}'. "
-        f"{nearest(label, [*names.values(), *map(str, names)])}"
-    )

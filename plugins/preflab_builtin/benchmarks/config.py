@@ -346,7 +346,8 @@ class HarnessConfig:
 class ClassifierConfig:
     """The probability that a sequence classifier in a transformers folder gives to one of its
     labels: a judge of toxicity, sentiment or truth with a tokenizer of its own. A high score means
-    that the label fits, whether the label is good or bad."""
+    that the label fits, whether the label is good or bad; of a text that is longer than the model
+    reads, that it fits some part of it."""
 
     name: str = option("classifier", "component")
     path: str = option(
@@ -355,10 +356,13 @@ class ClassifierConfig:
     revision: str | None = option(
         None, "commit, tag or branch of a hub id; null: main", affects_result=False
     )
-    label: str = option("1", "the label: its name in the model's config, or its number")
+    label: str = option(
+        "",
+        "the label: its name in the model's config, or its number; may be left out for one output",
+    )
     whole_text: bool = option(False, "read prompt and response together; false: the response alone")
     max_tokens: int = option(
-        512, "longer texts are cut to this many tokens of the classifier", ge=1
+        512, "longer texts are read in windows of this many tokens; the highest score counts", ge=1
     )
 
     def check(self) -> Iterator[tuple[str, str]]:

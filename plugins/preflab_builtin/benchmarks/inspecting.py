@@ -16,6 +16,7 @@ from preflab_builtin.benchmarks.config import (
     SentencePairsConfig,
     TextMetric,
 )
+from preflab_builtin.benchmarks.labels import label_number, labels_of
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.evaluation.text_metrics import CannotMeasure, check_bleu, prepare
@@ -48,8 +49,10 @@ def inspect_sentences(config: SentencePairsConfig) -> Inspection:
 
 
 def inspect_classifier(config: ClassifierConfig) -> Inspection:
-    """The digest of the classifier's folder."""
+    """The digest of the classifier's folder; `UserError` unless it is clear which of its labels is
+    meant."""
     folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
+    label_number(config.label, labels_of(folder))
     return Inspection(content=content_digest(folder))
 
 

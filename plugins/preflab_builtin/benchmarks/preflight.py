@@ -100,6 +100,6 @@ def classifier(config: ClassifierConfig, context: Context) -> Iterator[str]:
         pass  # no text leads to these tokens
     if judge.max_tokens < config.max_tokens:
         yield (
-            f"The classifier {judge.folder} has {judge.max_tokens} positions: longer texts are cut "
-            f"to them, not to max_tokens={config.max_tokens}."
+            f"The classifier {judge.folder} has {judge.max_tokens} positions: longer texts are "
+            f"read in windows of so many tokens, not of max_tokens={config.max_tokens}."
         )

@@ -34,6 +34,7 @@ def preflab_components() -> list[Component]:
             c.FirstTokenConfig,
             build=f"{_HERE}.first_token:first_token",
             inspect=f"{_HERE}.first_token:inspect",
+            preflight=f"{_HERE}.first_token:preflight",
         ),
         Component(
             "guard",

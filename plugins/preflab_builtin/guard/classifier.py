@@ -34,12 +34,13 @@ def classifier(config: ClassifierConfig, context: Context) -> Scoring:
     threshold = calibrated(
         *(config.threshold, config.calibration, config.false_blocks, config.checks, scores, "guard")
     )
-    category = config.category or config.label
+    category = config.category or config.label or str(model.model.config.id2label[model.label])
     return Scoring(scores, threshold, category, config.checks, config.action)
 
 
 def inspect(config: ClassifierConfig) -> Inspection:
-    """The digest of the classifier's folder, and of the calibration file."""
+    """The digest of the classifier's folder, and of the calibration file; `UserError` unless it is
+    clear which label is not allowed."""
     model = inspect_classifier(_read_as(config)).content
     file = path_digest(Path(config.calibration)) if config.calibration else ""
     return Inspection(content=model + file)

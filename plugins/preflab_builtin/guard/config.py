@@ -36,7 +36,7 @@ CALIBRATION = (
     "file of harmless rows with 'prompt' and 'response': the threshold follows from their scores"
 )
 FALSE_BLOCKS = "wanted share of harmless rows that are blocked, with a calibration file"
-CUT = "longer texts are cut to this many tokens"
+WINDOW = "longer texts are read in windows of this many tokens; the highest score counts"
 
 
 def one_threshold(threshold: float | None, calibration: str) -> Iterator[tuple[str, str]]:
@@ -81,13 +81,15 @@ class ClassifierConfig:
     revision: str | None = option(
         None, "commit, tag or branch of a hub id; null: main", affects_result=False
     )
-    label: str = option("1", "the label that is not allowed: its name, or its number")
+    label: str = option(
+        "", "the label that is not allowed: its name, or its number; may be left out for one output"
+    )
     category: str = option("", "name of the category; empty: the label")
     whole_text: bool = option(False, "read a response together with its prompt")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
     calibration: str = option("", CALIBRATION, affects_result=False)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
-    max_tokens: int = option(512, CUT, ge=1)
+    max_tokens: int = option(512, WINDOW, ge=1)
     checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
 
@@ -109,7 +111,9 @@ class FirstTokenConfig:
     safe: str = option("safe", "the answer that means: allowed")
     before: str = option("", "what it writes in front of its answer (Llama Guard 3: two line ends)")
     template: str = option(
-        "", "text with {prompt} and {response} that it reads; empty: its chat template"
+        "",
+        "text with {prompt} and {response} that it reads (of a prompt alone {response} is empty); "
+        "empty: its chat template",
     )
     category: str = option("unsafe", "name of the category in counts and logs")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
@@ -124,6 +128,12 @@ class FirstTokenConfig:
             yield "path", "is empty but must name the folder of a causal language model"
         if self.template and "{prompt}" not in self.template:
             yield "template", "must hold {prompt}"
+        if self.template and self.checks is not Part.prompt and "{response}" not in self.template:
+            yield (
+                "template",
+                f"must hold {{response}}, because checks is {self.checks}: without it no response "
+                "is read. If only prompts are to be checked, set checks to prompt",
+            )
         yield from one_threshold(self.threshold, self.calibration)
 
 

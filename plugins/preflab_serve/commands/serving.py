@@ -57,7 +57,7 @@ def _serve(options: argparse.Namespace) -> None:
     from preflab_serve.usage.log import UsageLog
     from preflab_serve.worker import Worker
 
-    arms = open_arms(options.runs)
+    arms = open_arms(options.runs, options.unguarded)
     listening = listen(options.host, options.port)
     worker = Worker(most_rows=options.rows)
     try:
@@ -75,6 +75,10 @@ def _serve(options: argparse.Namespace) -> None:
             print(log.about if log else "No log of use is kept (--log FOLDER).", flush=True)
             if checking is not None:
                 print(f"Every model is behind the guard of {options.guard}.", flush=True)
+            for arm in (arm for arm in arms.values() if arm.main and arm.guarded):
+                others = "too, without it" if options.unguarded else "only with --unguarded"
+                said = f"{arm.name} answers behind its own guard; its earlier models are served"
+                print(f"{said} {others}.", flush=True)
             print(_example(base, next(iter(arms)), bool(keys)), flush=True)
 
         proxy = not is_loopback(options.host)
@@ -122,6 +126,9 @@ def _parser() -> Parser:
     one("--keys", type=Path, metavar="FILE", help="keys, one of which every request must bring")
     one("--new-key", metavar="NAME", help="print a new key, put its digest into --keys, and end")
     one("--guard", type=file, metavar="FILE", help="YAML: what checks prompts and responses")
+    one(
+        "--unguarded", action="store_true", help="earlier models of runs behind a guard, without it"
+    )
     one("--guard-seconds", type=seconds, default=30.0, help="then it refuses (default: 30)")
     one("--log", type=Path, metavar="FOLDER", help="keep a log of use, without any text")
     one("--keep-days", type=count, default=90, metavar="N", help="of the log (default: 90)")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from preflab_people.server.answers import Refused
 from preflab_people.server.rules import Gate
 from preflab_serve.server.access import MOST_BYTES, Access, add_headers, refused
 from preflab_serve.server.routes import Routes
 from preflab_serve.service import Service
+from preflab_serve.telling import told
 from preflab_serve.usage.log import UsageLog
 
+LOG = logging.getLogger("preflab_serve")
 HOUR = 3600.0
 
 
@@ -28,7 +32,21 @@ def create_app(service: Service, access: Access) -> Gate:
         exception_handlers={Refused: _refused, HTTPException: _missing, Exception: _failed},
         lifespan=lambda app: forgetting(service.log),
     )
-    return Gate(inside, access.check, MOST_BYTES, add_headers, refused)
+    return Gate(_without_words(inside), access.check, MOST_BYTES, add_headers, refused)
+
+
+def _without_words(app: ASGIApp) -> ASGIApp:
+    """The application, whose errors uvicorn does not log: their words may hold texts of users."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            LOG.error("a request failed: %s", told(error))
+
+    return call
 
 
 @contextlib.asynccontextmanager
@@ -59,8 +77,7 @@ async def _missing(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """A fault of ours: the client hears that there is one. The log, which uvicorn writes, says
-    what it is."""
+    """A fault of ours: the client hears that there is one. The log says where it is."""
     return refused(
         Refused(500, "server", "The server has an error of its own; its log says which.")
     )

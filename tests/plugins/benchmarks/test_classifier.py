@@ -4,6 +4,7 @@ of its own."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,11 @@ def test_other_texts_of_the_batch_do_not_matter(folder: Path) -> None:
 
 def test_it_reads_the_response_or_the_whole_text(folder: Path) -> None:
     runtime = cpu_runtime()
-    whole = Classifier(c.ClassifierConfig(path=str(folder), whole_text=True), runtime).score(
+    config = c.ClassifierConfig(path=str(folder), label="toxic")
+    whole = Classifier(replace(config, whole_text=True), runtime).score(
         _rollout(["are bad"], "you ")
     )
-    alone = Classifier(c.ClassifierConfig(path=str(folder)), runtime)
+    alone = Classifier(config, runtime)
     assert float(whole) == pytest.approx(float(alone.score(_rollout(["you are bad"]))), abs=1e-6)
     assert float(alone.score(_rollout(["are bad"], "you "))) != pytest.approx(
         float(whole), abs=1e-6
@@ -91,9 +93,8 @@ def test_a_label_or_folder_that_there_is_not(folder: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"no label 'toxik'.*Did you mean 'toxic'"):
         Classifier(c.ClassifierConfig(path=str(folder), label="toxik"), cpu_runtime())
     inspect = builtin("reward_model", "classifier").inspect
-    assert (
-        inspect(c.ClassifierConfig(path=str(folder))).content
-        != inspect(c.ClassifierConfig(path=str(_changed(folder, tmp_path / "other")))).content
-    )
+    config = c.ClassifierConfig(path=str(folder), label="toxic")
+    other = replace(config, path=str(_changed(folder, tmp_path / "other")))
+    assert inspect(config).content != inspect(other).content
     with pytest.raises(UserError, match=r"classifier\.path: there is no folder"):
         inspect(c.ClassifierConfig(path=str(tmp_path / "absent")))

@@ -58,11 +58,12 @@ def test_a_whole_classifier_is_taken_and_a_broken_one_is_not(tmp_path: Path) -> 
 
 
 def test_a_classifier_reads_as_much_as_it_can_and_says_so(tmp_path: Path) -> None:
-    """Its 512 positions are fewer than the 600 tokens asked for; a text of 700 words is cut."""
+    """Its 512 positions are fewer than the 600 tokens asked for; a text of 700 equal words is read
+    in windows of 512 of them, with one and the same score."""
     folder = write_classifier(tmp_path / "model")
     config = ClassifierConfig(path=str(folder), label="toxic", max_tokens=600)
     (said,) = classifier(config, context(tmp_path))
-    assert "512 positions: longer texts are cut to them, not to max_tokens=600" in said
+    assert "512 positions: longer texts are read in windows of so many tokens" in said
     long, whole = " ".join(["bad"] * 700), " ".join(["bad"] * 512)
     judge, tokenizer = Classifier(config, cpu_runtime()), context(tmp_path).tokenizer
     asked = [Prompt("p", "add")] * 2

@@ -357,6 +357,10 @@ def test_an_evaluation_says_what_is_blocked_and_what_is_missed(tmp_path: Path) -
         ({"name": "classifier"}, "path is empty"),
         ({"name": "classifier", "path": "x", "threshold": None}, "one of them must be given"),
         ({"name": "first_token", "path": "x", "template": "{response}"}, "must hold {prompt}"),
+        (
+            {"name": "first_token", "path": "x", "template": "{prompt}"},
+            "must hold {response}, because checks is both",
+        ),
         ({"name": "chain"}, "guards is empty"),
         ({"name": "wordz"}, "Did you mean 'words'"),
     ],
