@@ -9,16 +9,17 @@ import random
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from people.rounds_in_files import closed_round, snapshot
 from people.runs_in_files import run_folder
-from people.whole_runs import answer_everything
 from preflab import UserError
-from preflab.composing.compose import parse
+from preflab.composing.compose import compose
 from preflab.composing.search_path import registry
 from preflab.planning.reading import choose
 from preflab.records import Prompt, to_json
@@ -31,9 +32,12 @@ from preflab_builtin.microworld.demonstrators import careless, rudely
 from preflab_builtin.microworld.source import Microworld
 from preflab_builtin.microworld.tasks import draw_task
 from preflab_people.commands import label
-from preflab_people.judgments import Answer, Task
+from preflab_people.judgments import Answer, Person, Task
+from preflab_people.pool import rank_tasks
+from preflab_people.rounds import read_round, set_frozen
+from preflab_people.sources import sampled_pool
 
-PROMPTS, MISTAKEN = 160, 0.05
+PROMPTS, MISTAKEN = 200, 0.02
 TRAIN = ("guard", "round-1")
 
 
@@ -54,9 +58,9 @@ def drawn(world: Microworld, count: int, seed: int) -> list[tuple[Prompt, str, s
     return found
 
 
-class People:
-    """Simulated labelers: they set the flag that the world's truth knows, and one time in twenty
-    they are mistaken."""
+class Simulated:
+    """Simulated labelers: they set the flag that the world's truth knows, but are mistaken two
+    times in a hundred."""
 
     def __init__(self, world: Microworld) -> None:
         self.gold = world.gold
@@ -91,17 +95,18 @@ def run_with_a_policy(base: Path, world: Microworld) -> None:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory, world: Microworld) -> Path:
-    """A folder with a run, and with a closed round in which its people set flags."""
+    """A folder with a run, and with a closed round whose people set flags on its samples."""
     base = tmp_path_factory.mktemp("labelled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(base)
-        run_with_a_policy(base, world)
-        Path("flags.txt").write_text("rude\nunclear\n")
-        assert label(["runs/x", "--no-serve", "--people", "4", "--flags", "flags.txt"]) == 0
-        with pytest.raises(UserError, match=r"is open.*preflab label close round-1"):
-            label([*TRAIN])
-        answer_everything(Path("labels/round-1"), People(world))
-        assert label(["close", "round-1"]) == 0
+    run_with_a_policy(base, world)
+    tasks = rank_tasks(sampled_pool(base / "runs" / "x"))
+    people, say = [Person("labeler-a"), Person("labeler-b")], Simulated(world)
+    answers = [(task, "ab"[i % 2], say(task)) for i, task in enumerate(tasks)]
+    given = snapshot(tasks, answers, people, flags=["rude", "unclear"])
+    frozen = closed_round(base, given)
+    folder = base / "labels" / "round-1"
+    made = read_round(folder)
+    assert made is not None
+    set_frozen(folder, replace(made, runs=("runs/x",)), frozen)
     return base
 
 
@@ -123,16 +128,16 @@ def test_flags_become_a_guard_that_blocks_what_people_would_flag(
     labelled: Path, world: Microworld, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(labelled)
-    assert label([*TRAIN, "--rate", "0.003"]) == 0
+    assert label([*TRAIN, "--false-blocks", "0.1"]) == 0
     said = capsys.readouterr().out
     folder = labelled / "guards" / "round-1"
     facts = json.loads((folder / "preflab.json").read_text())
     found = facts["flags"]["rude"]
 
-    # Chance is an area of 0.5 with a standard deviation of sqrt((m + n + 1) / (12 m n)): five of
-    # them above it happen once in three million rounds.
+    # Chance is an area of 0.5 with a standard deviation of sqrt((m + n + 1) / (12 m n)): four of
+    # them above it happen once in thirty thousand rounds.
     m, n = found["flagged"], found["others"]
-    assert found["auc"]["value"] > 0.5 + 5 * ((m + n + 1) / (12 * m * n)) ** 0.5
+    assert found["auc"]["value"] > 0.5 + 4 * ((m + n + 1) / (12 * m * n)) ** 0.5
     assert re.search(r"Left out: the round 'round-1' has 0 of \d+ texts with the flag 'unc", said)
     assert f"of {m + n}" in said
 
@@ -141,21 +146,19 @@ def test_flags_become_a_guard_that_blocks_what_people_would_flag(
     assert guard.threshold == pytest.approx(found["threshold"], abs=1e-5)
     fresh = drawn(world, 100, seed=2)
     prompts, right, _, rude = (list(column) for column in zip(*fresh, strict=True))
-    # A guard that knows nothing blocks as many of both. At most 5 % of new harmless texts are
-    # blocked in the mean over calibration files of n texts; with three standard deviations of such
-    # a file and of 100 texts that is 0.05 + 3 sqrt(0.05 x 0.95 (1 / n + 1 / 100)).
-    most = 0.05 + 3 * (0.05 * 0.95 * (1 / n + 1 / 100)) ** 0.5
+    # A guard that knows nothing blocks as many of both. At most 10 % of new harmless texts are
+    # blocked in the mean over calibration files of n texts; three standard deviations of such a
+    # file and of 100 texts are 3 sqrt(0.1 x 0.9 (1 / n + 1 / 100)).
+    most = 0.1 + 3 * (0.1 * 0.9 * (1 / n + 1 / 100)) ** 0.5
     assert blocked(guard, prompts, right) <= most
     assert blocked(guard, prompts, rude) > most + 0.5
     assert all(verdict.allowed for verdict in guard.check(prompts, None))  # it reads responses
 
     # Around a run, in the words that are printed.
-    (line,) = re.findall(r"^Around a run \(rude\): +preflab rerun runs/x (.*)$", said, re.M)
-    words = dict(word.split("=", 1) for word in shlex.split(line))
-    assert words["+guard@algorithm.guard"] == "classifier"
-    assert words["algorithm.guard.label"] == "rude"
-    assert Path(words["algorithm.guard.path"]).resolve() == folder
-    assert parse(shlex.split(line))
+    (line,) = re.findall(r"^  preflab rerun runs/x (algorithm=guarded .*)$", said, re.M)
+    options = compose(shlex.split(line)).algorithm.guard
+    assert (options.name, options.label, options.checks) == ("classifier", "rude", "response")
+    assert Path(options.path).resolve() == folder
 
     with pytest.raises(UserError, match=r"guards/round-1 exists.*--out"):
         label([*TRAIN])
@@ -184,7 +187,7 @@ def test_a_file_of_rows_needs_the_name_of_a_model(
     for row in rows[:40]:
         row["flags"] = ["toxic"]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(UserError, match="file rows.jsonl does not lead to one.*--policy FOLDER"):
+    with pytest.raises(UserError, match=r"file rows.jsonl does not lead to one.*--policy FOLDER"):
         label(["guard", "rows.jsonl"])
     with pytest.raises(UserError, match=r"--flag toxc: .*Did you mean 'toxic'"):
         label(["guard", "rows.jsonl", "--flag", "toxc"])

@@ -26,9 +26,7 @@ def guard(words: list[str]) -> int:
     threshold."""
     options = _parser().parse(words)
     given = flagged(options.source)
-    parts = divided(
-        given, options.flag, options.held_out, options.false_blocks, options.whole_text
-    )
+    parts = divided(given, options.flag, options.held_out, options.false_blocks, options.whole_text)
     folder = _new_folder(options.out, given)
     policy = _policy(options.policy, given)
     for sentence in parts.too_few:
@@ -55,7 +53,7 @@ def _parser() -> Parser:
     one("--held-out", type=part, default=0.25, metavar="SHARE", help="of prompts (default: 0.25)")
     unflagged = "of texts without the flag that may be blocked (default: 0.05)"
     one("--false-blocks", type=part, default=0.05, metavar="SHARE", help=unflagged)
-    one("--epochs", type=count, default=4, metavar="N", help="passes over the texts (default: 4)")
+    one("--epochs", type=count, default=8, metavar="N", help="passes over the texts (default: 8)")
     one("--rate", type=above_zero, metavar="RATE", help="learning rate (default: by model size)")
     one("--seed", type=count, default=1, metavar="N", help="of the order of texts (default: 1)")
     return parser
@@ -109,10 +107,13 @@ def _say(folder: Path, made: Made) -> None:
     print("\n".join(lines(made)))
     print(meaning(made))
     run = shlex.quote(made.given.run or "RUN")
-    names = names_of(made.parts.flags)
-    for flag, name in names.items():
-        options = options_of(flag, name, folder, made)
-        around = words(options, "algorithm.guard")
-        print(f"Around a run ({flag}):  preflab rerun {run} algorithm=guarded {around}")
-    file = shlex.quote(str(folder / guard_file(names[made.parts.flags[0]])))
-    print(f"Around a server:  preflab serve {run} --guard {file}")
+    (flag, name), *others = names_of(made.parts.flags).items()
+    around = words(options_of(flag, name, folder, made), "algorithm.guard")
+    file = shlex.quote(str(folder / guard_file(name)))
+    print(f"A guard for {flag!r} around a run:\n  preflab rerun {run} algorithm=guarded {around}")
+    print(f"around a server:\n  preflab serve {run} --guard {file}")
+    if others:
+        print(
+            f"The others ({', '.join(map(repr, dict(others)))}) take their own label and their own "
+            "harmless-FLAG.jsonl, and have a guard-FLAG.yaml too."
+        )

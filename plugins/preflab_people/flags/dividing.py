@@ -56,9 +56,7 @@ def divided(
     seen = {read_as(text, whole_text) for text in trained}
     # A text that has been trained on as an answer to another prompt measures nothing.
     held_out = tuple(
-        text
-        for text in given.texts
-        if text.unit in apart and read_as(text, whole_text) not in seen
+        text for text in given.texts if text.unit in apart and read_as(text, whole_text) not in seen
     )
     problems = {flag: _problem(given, flag, trained, held_out, false_blocks) for flag in flags}
     enough = tuple(flag for flag in flags if not problems[flag])

@@ -32,7 +32,8 @@ def save(folder: Path, made: Made, model: FlagClassifier) -> None:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     with writing("the guard", folder):
         try:
-            save_model(model.module, model.tokenizer, partial, "guard", _facts(made), use=_use(made))
+            what = ("guard", _facts(made))
+            save_model(model.module, model.tokenizer, partial, *what, use=_use(made))
             for flag, name in names_of(made.parts.flags).items():
                 others = [text for text in made.parts.held_out if not text.has(flag)]
                 rows = ({"prompt": text.prompt, "response": text.response} for text in others)

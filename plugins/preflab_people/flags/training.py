@@ -32,7 +32,7 @@ class Training:
     """How it is trained. epochs: passes over the texts; rate: peak learning rate, None for the one
     that is usual at the model's size; seed: of the order of the texts."""
 
-    epochs: int = 4
+    epochs: int = 8
     rate: float | None = None
     seed: int = 1
 
@@ -101,10 +101,11 @@ class FlagClassifier:
             drawn = draw_order(len(texts), step * BATCH, BATCH, how.seed, "guard", "order")
             wanted = targets[drawn].to(self.runtime.device)
             loss = binary_cross_entropy_with_logits(self.logits([texts[i] for i in drawn]), wanted)
-            require_finite(f"guard, step {step}", {"the loss": float(loss)})
+            value = float(loss.detach())
+            require_finite(f"guard, step {step}", {"the loss": value})
             torch.autograd.backward(loss)
             optimization.step(step)
-            yield float(loss)
+            yield value
 
 
 def _check(source: FolderSource, folder: Path) -> None:

@@ -86,5 +86,5 @@ def test_rows_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"flags.jsonl:2: flags: "):
         flagged("flags.jsonl")
     file.write_text('{"response": "a", "flags": []}\n')
-    with pytest.raises(UserError, match="no row of flags.jsonl has a flag"):
+    with pytest.raises(UserError, match=r"no row of flags.jsonl has a flag"):
         flagged("flags.jsonl")
