@@ -87,7 +87,7 @@ def run_with_a_policy(base: Path, world: Microworld) -> None:
     made = policy.create(torch.Generator().manual_seed(1))
     made.save(folder / "artifacts" / "sft" / "model")
     manifest = json.loads((folder / "manifest.json").read_text())
-    row = dict.fromkeys(("name", "recipe", "artifact"), "")
+    row: dict[str, Any] = dict.fromkeys(("name", "recipe", "artifact"), "")
     row |= {"stage": "sft", "group": "sft", "makes": "sft", "seed": 1, "reused": False}
     manifest["stages"].insert(0, {**row, "seconds": 1.0, "cost": {}})
     write_json(folder / "manifest.json", manifest)
