@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,13 @@ def guard(words: list[str]) -> int:
     for sentence in parts.too_few:
         print(f"Left out: {sentence}")
     from preflab_people.flags.folder import save
-    from preflab_people.flags.making import make
+    from preflab_people.flags.making import Made, train
     from preflab_people.flags.training import Training
 
-    how = Training(options.epochs, options.rate, options.seed)
-    made, model = make(given, parts, policy, how, options.false_blocks)
-    save(folder, made, model)
+    how, share_blocked = Training(options.epochs, options.rate, options.seed), options.false_blocks
+    model = train(parts, policy, how)
+    about = partial(Made, given, parts, str(policy), how, share_blocked)
+    made = save(folder, model, parts, share_blocked, about)
     _say(folder, made)
     return 0
 

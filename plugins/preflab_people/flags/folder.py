@@ -8,43 +8,71 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from preflab.interfaces import Measure
-from preflab.storage.durable import fsync, json_number, make_folder, sync_below, writing
-from preflab_builtin.causal_lm.saving import save_model
+from preflab.storage.durable import (
+    fsync,
+    json_number,
+    make_folder,
+    sync_below,
+    write_json,
+    writing,
+)
+from preflab_builtin.causal_lm.saving import FACTS, model_card, save_model
 from preflab_people.exchange.writing import write_lines, write_text
-from preflab_people.flags.making import Made
+from preflab_people.flags.dividing import Divided
+from preflab_people.flags.making import Made, measure
 from preflab_people.flags.measuring import Measured
 from preflab_people.flags.training import FlagClassifier
 from preflab_people.waiting import counted
 
+KIND = "guard"
+"""In preflab.json."""
 _PLAIN = re.compile(r"(\.{0,2}/)?[A-Za-z_][\w./-]*")
 _SPECIAL = frozenset({"null", "true", "false", "yes", "no", "on", "off", "nan", "inf"})
 
 
-def save(folder: Path, made: Made, model: FlagClassifier) -> None:
-    """Write the folder, complete or not at all. It must not be there yet."""
+def save(
+    folder: Path,
+    model: FlagClassifier,
+    parts: Divided,
+    false_blocks: float,
+    about: Callable[[Mapping[str, Measured]], Made],
+) -> Made:
+    """Write the folder, complete or not at all; it must not be there yet. The guard is measured as
+    it is read from there. about: what was made, once it is measured."""
     make_folder(folder.parent)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     with writing("the guard", folder):
         try:
-            what = ("guard", _facts(made))
-            save_model(model.module, model.tokenizer, partial, *what, use=_use(made))
-            for flag, name in names_of(made.parts.flags).items():
-                others = [text for text in made.parts.held_out if not text.has(flag)]
-                rows = ({"prompt": text.prompt, "response": text.response} for text in others)
-                write_lines(partial / harmless_file(name), rows)
-                options = {"guard": options_of(flag, name, folder.absolute(), made)}
-                write_text(partial / guard_file(name), json.dumps(options, indent=1) + "\n")
+            save_model(model.module, model.tokenizer, partial, KIND, {}, use=())
+            made = about(measure(partial, parts, false_blocks))
+            facts = _facts(made)
+            card = model_card(model.module, model.tokenizer, KIND, facts, use=_use(made))
+            write_json(partial / FACTS, {"kind": KIND, **facts})
+            (partial / "README.md").write_text(card, encoding="utf8")
+            _write_files(partial, folder.absolute(), made)
             sync_below(partial)
             os.rename(partial, folder)
             fsync(folder.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+    return made
+
+
+def _write_files(partial: Path, folder: Path, made: Made) -> None:
+    """For each flag the texts without it, and the options of its guard in the folder's last
+    place."""
+    for flag, name in names_of(made.parts.flags).items():
+        others = [text for text in made.parts.held_out if not text.has(flag)]
+        rows = ({"prompt": text.prompt, "response": text.response} for text in others)
+        write_lines(partial / harmless_file(name), rows)
+        options = {"guard": options_of(flag, name, folder, made)}
+        write_text(partial / guard_file(name), json.dumps(options, indent=1) + "\n")
 
 
 def names_of(flags: Sequence[str]) -> dict[str, str]:

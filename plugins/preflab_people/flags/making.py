@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preflab.runtime import Runtime, RuntimeConfig
+from preflab_builtin.benchmarks.classifier import Classifier, probabilities
+from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.progress.display import choose
 from preflab_people.flags.dividing import Divided
 from preflab_people.flags.measuring import Measured, measured
@@ -27,10 +29,9 @@ class Made:
     found: Mapping[str, Measured]
 
 
-def make(
-    given: Flagged, parts: Divided, policy: Path, how: Training, false_blocks: float
-) -> tuple[Made, FlagClassifier]:
-    """Train it, with a bar on stderr, and measure it."""
+def train(parts: Divided, policy: Path, how: Training) -> FlagClassifier:
+    """The classifier, trained with a bar on stderr. policy: the folder whose weights it begins
+    with."""
     model = FlagClassifier(policy, parts.flags, Runtime(RuntimeConfig()))
     shares = [[text.share(flag) for flag in parts.flags] for text in parts.trained]
     bar = choose(["guard"])
@@ -40,10 +41,17 @@ def make(
             bar.step("guard", step, {"loss/guard": loss})
     finally:
         bar.close()
-    scores = model.probabilities(parts.read(parts.held_out))
-    units = [text.unit for text in parts.held_out]
-    found = {}
-    for i, flag in enumerate(parts.flags):
+    return model
+
+
+def measure(folder: Path, parts: Divided, false_blocks: float) -> dict[str, Measured]:
+    """By flag, what the guard finds of the held-out texts. It is asked as in a run, from its
+    folder, so that the numbers are those of what will be used."""
+    texts, units = parts.read(parts.held_out), [text.unit for text in parts.held_out]
+    runtime, found = Runtime(RuntimeConfig()), {}
+    for flag in parts.flags:
+        judge = Classifier(ClassifierConfig(path=str(folder), label=flag), runtime)
+        scores = probabilities(judge, texts).tolist()
         has = [text.has(flag) for text in parts.held_out]
-        found[flag] = measured(scores[:, i].tolist(), has, units, false_blocks)
-    return Made(given, parts, str(policy), how, false_blocks, found), model
+        found[flag] = measured(scores, has, units, false_blocks)
+    return found

@@ -22,7 +22,7 @@ from preflab_builtin.causal_lm.sources import FolderSource
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer, read_wrapper
 
 MAX_TOKENS = 512
-"""Longer texts are cut, as ``guard=classifier`` cuts them."""
+"""Of a longer text only the beginning trains."""
 BATCH = 16
 """Texts of an optimizer step."""
 
@@ -77,14 +77,6 @@ class FlagClassifier:
         )
         outputs: torch.Tensor = self.module(**rows.to(self.runtime.device)).logits
         return outputs.float()
-
-    def probabilities(self, texts: Sequence[str]) -> torch.Tensor:
-        """Of each flag [B, F] float32, on the CPU, without gradient."""
-        with torch.no_grad():
-            parts = [
-                self.logits(part).sigmoid().cpu() for part in self.runtime.micro_batches(texts)
-            ]
-        return torch.cat(parts) if parts else torch.zeros(0, len(self.flags))
 
     def train(
         self, texts: Sequence[str], shares: Sequence[Sequence[float]], how: Training
