@@ -63,11 +63,12 @@ def _parser() -> Parser:
 
 def _new_folder(out: Path | None, given: Flagged) -> Path:
     """Where the guard will be; `UserError` if something is there."""
-    folder = out or Path(ROOT) / Path(given.name).stem
+    source = Path(given.name)
+    folder = out or Path(ROOT) / (source.name if given.people else source.stem)
     if folder.exists():
         raise UserError(
             f"label guard: {folder} exists, and nothing is written over: give another folder with "
-            f"--out, or remove it first."
+            "--out, or remove it first."
         )
     return folder
 
