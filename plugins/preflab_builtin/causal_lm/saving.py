@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ def save_model(
     kind: str,
     facts: dict[str, Any],
     adapter: Callable[[Path], None] | None = None,
+    use: Sequence[str] | None = None,
 ) -> None:
     """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and
-    ``facts``). adapter: writes the folder of the adapters that are merged into the weights."""
+    ``facts``). adapter: writes the folder of the adapters that are merged into the weights. use:
+    see `model_card`."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -43,7 +45,7 @@ def save_model(
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
-        card = model_card(module, tokenizer, kind, facts, adapter is not None)
+        card = model_card(module, tokenizer, kind, facts, adapter is not None, use)
         (temporary / "README.md").write_text(card, encoding="utf8")
         if adapter is not None:
             adapter(temporary / ADAPTER_FOLDER)
@@ -96,9 +98,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def model_card(
-    module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str, Any], adapted: bool = False
+    module: Any,
+    tokenizer: TextTokenizer,
+    kind: str,
+    facts: dict[str, Any],
+    adapted: bool = False,
+    use: Sequence[str] | None = None,
 ) -> str:
-    """A short README.md with the header that hubs read."""
+    """A short README.md with the header that hubs read. use: lines on what the model gives, for a
+    kind that is neither a policy nor a reward model."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
     scalar = kind != "policy"
     loader = "AutoModelForSequenceClassification" if scalar else "AutoModelForCausalLM"
@@ -115,7 +123,9 @@ def model_card(
         f"    {loader}.from_pretrained(folder{', num_labels=1' if 'offset' in facts else ''})",
         "",
     ]
-    if heads := facts.get("heads"):
+    if use is not None:
+        lines += use
+    elif heads := facts.get("heads"):
         named = ", ".join(f"{head['name']} {head['offset']:g}" for head in heads)
         lines += [
             "Gives a raw score for each group of people (`id2label`), of rows that end with the",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,8 +19,11 @@ COMMANDS = {
     "backup": "closing:backup",
     "export": "exchanging:export",
     "import": "exchanging:take_in",
+    "guard": "guarding:guard",
 }
 """By word: where it is."""
+WITHOUT_STORE = ("guard",)
+"""Those that read files alone, which need no extra: a machine with a GPU may have none."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,6 +57,22 @@ class Parser(argparse.ArgumentParser):
 def share(word: str) -> float:
     """A number from 0 to 1."""
     return _number(word, 0.0, 1.0)
+
+
+def part(word: str) -> float:
+    """A number above 0 and below 1."""
+    value = _number(word, 0.0, 1.0)
+    if value in (0.0, 1.0):
+        raise argparse.ArgumentTypeError(f"must be above 0 and below 1, not {word!r}")
+    return value
+
+
+def above_zero(word: str) -> float:
+    """A number above 0."""
+    value = _number(word, 0.0, sys.float_info.max)
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {word!r}")
+    return value
 
 
 def _number(word: str, least: float, most: float) -> float:
