@@ -56,6 +56,19 @@ def test_sharding_divides_all_but_activations() -> None:
     assert shared.sampler == whole.sampler + 4 * SMOL.weights  # the policy, whole while sampling
 
 
+def test_frozen_networks_that_leave_are_not_there_beside_the_gradients() -> None:
+    """At 135M two networks of 538 MB leave: what stays is the larger of the update without them and
+    of judging with them, which has the moments, but no gradients."""
+    load = replace(PPO, leaves=True)
+    stays, leaves = (memory(SMOL, load, Division(offload=offload)) for offload in (False, True))
+    assert leaves.leaving == leaves.frozen == stays.frozen
+    judged = leaves.trained + leaves.cache + leaves.frozen + leaves.moments + leaves.judging
+    assert leaves.total == leaves.process + max(
+        judged, stays.total - stays.process - stays.frozen
+    )
+    assert memory(SMOL, PPO, Division(offload=True)).total == stays.total  # nothing can leave
+
+
 def test_adapters_need_no_reference_and_few_moments() -> None:
     full = memory(SMOL, PPO, Division())
     adapted = memory(SMOL, PPO, Division(trained_share=0.01))

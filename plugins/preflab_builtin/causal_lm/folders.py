@@ -16,6 +16,7 @@ from preflab_builtin.causal_lm.checking import (
     gguf_advice,
     neighbours,
     read_json,
+    without_weights,
 )
 from preflab_builtin.causal_lm.config import PretrainedConfig
 from preflab_builtin.causal_lm.shape import shape_of
@@ -28,7 +29,7 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
-    folder = locate(config.path, config.revision)
+    folder = locate(config.path, config.revision, whole=False)
     said = read_from(Path(config.path).expanduser())
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
@@ -41,19 +42,24 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         parameters=parameters(folder) if config.lora.rank is None else 0,
         shape=shape_of(folder, config.lora),
         notices=[f"policy.path: {said}."] if said else [],
+        missing=without_weights(folder),
     )
 
 
 def locate(
-    path: str, revision: str | None, key: str = "policy.path", use: Use = Use.policy
+    path: str,
+    revision: str | None,
+    key: str = "policy.path",
+    use: Use = Use.policy,
+    whole: bool = True,
 ) -> Path:
     """The local folder of a model: the path itself, the newest policy of a run folder, or the
-    snapshot of a hub id (downloaded at its first use). key: the config's key, for messages.
-    `UserError` if it does not hold what it is used for."""
+    snapshot of a hub id (downloaded at its first use). key: the config's key, for messages; whole:
+    a folder must have weights. `UserError` if it does not hold what it is used for."""
     folder = Path(path).expanduser()
     folder = newest_model(folder) or folder
     if folder.is_dir():
-        check_folder(folder, use)
+        check_folder(folder, use, whole)
         return folder
     if folder.is_file():
         advice = f"Name the folder that holds it: {key}={folder.parent}."

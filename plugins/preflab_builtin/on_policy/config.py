@@ -184,6 +184,7 @@ class OnPolicyConfig(TrainedConfig):
             trained=1,
             frozen=1 + references,
             reference=references == 1,
+            leaves=True,
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
