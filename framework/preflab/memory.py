@@ -94,7 +94,8 @@ class Load:
     steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
     trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
     that (`runtime.offload`); whole: networks are whole on each process, though the run divides
-    weights."""
+    weights; averages: averages of a trained network's weights that are kept beside it; together:
+    rows that no pass divides."""
 
     trained: int
     rows: int
@@ -108,6 +109,8 @@ class Load:
     batch: int = 0
     leaves: bool = False
     whole: bool = False
+    averages: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,12 @@ class Division:
 @dataclass(frozen=True)
 class Memory:
     """Bytes in one process, part by part. process: the program itself (0 on a GPU); trained:
-    weights of the trained networks; frozen: weights of the others; block: what is gathered at a
-    time where networks are sharded; activations: of one training or judging pass, logits included;
-    cache: keys and values while sampling; sampler: copies of the policy that sampling makes;
-    checkpoint: what is held while one is written (0 on a GPU: that is memory of the host); leaving:
-    of the frozen weights, those that leave during updates; judging: of the activations, those of a
-    judging pass."""
+    weights of the trained networks and of their averages; frozen: those of the others; block: what
+    is gathered at a time where networks are sharded; activations: of one training or judging pass,
+    logits included; cache: keys and values while sampling; sampler: copies of the policy that
+    sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
+    host); leaving: of the frozen weights, those that leave during updates; judging: of the
+    activations, those of a judging pass."""
 
     process: float
     trained: float
@@ -177,10 +180,11 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     network = shape.stored
     adapters = division.trained_share < 1
     frozen = float(load.frozen - (1 if adapters and load.reference else 0))
-    trained = load.trained * network / shards
+    trained = (load.trained + load.averages) * network / shards
     learning = load.trained * NUMBER * shape.weights / shards * division.trained_share
     rows = -(-load.rows // division.processes)
-    tokens = min(rows, division.micro_batch) * load.tokens
+    together = min(load.together, load.rows)
+    tokens = max(min(rows, division.micro_batch), together) * load.tokens
     inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
     kept = KEPT_WIDTHS * shape.width + inner
     layers = shape.layers * (shape.width if division.checkpointing else kept)
@@ -213,9 +217,10 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
 
 def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
     """Bytes of a checkpoint: the weights of the trained networks (beside adapters without those in
-    4 bits) and two moments of what is trained."""
+    4 bits) and of their averages, and two moments of what is trained."""
     kept = 1.0 if shape.bits == 32 else trained_share
-    return load.trained * NUMBER * shape.weights * (kept + 2 * trained_share)
+    numbers = load.trained * (kept + 2 * trained_share) + load.averages * kept
+    return NUMBER * shape.weights * numbers
 
 
 def _while_written(shape: ModelShape, load: Load, division: Division) -> float:

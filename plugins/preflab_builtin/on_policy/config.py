@@ -185,6 +185,7 @@ class OnPolicyConfig(TrainedConfig):
             frozen=1 + references,
             reference=references == 1,
             leaves=True,
+            averages=int(self.ema is not None),
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
