@@ -62,9 +62,7 @@ def test_frozen_networks_that_leave_are_not_there_beside_the_gradients() -> None
     stays, leaves = (memory(SMOL, load, Division(offload=offload)) for offload in (False, True))
     assert leaves.leaving == leaves.frozen == stays.frozen
     judged = leaves.trained + leaves.cache + leaves.frozen + leaves.moments + leaves.judging
-    assert leaves.total == leaves.process + max(
-        judged, stays.total - stays.process - stays.frozen
-    )
+    assert leaves.total == leaves.process + max(judged, stays.total - stays.process - stays.frozen)
     assert memory(SMOL, PPO, Division(offload=True)).total == stays.total  # nothing can leave
 
 

@@ -66,7 +66,8 @@ def plan(arguments: list[str]) -> int:
     quiet_libraries()
     runs = [job.run for job in jobs]
     claims = check_claims(line, jobs)
-    said = notices([*map(estimates.on_this_machine, jobs)])  # what is refused is refused before a table promises it
+    # What is refused is refused before a table promises it.
+    said = notices([*map(estimates.on_this_machine, jobs)])
     title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
     table = Table(title=title, title_justify="left")
     of_jobs = ["job numbers"] if len(runs) > 1 else []

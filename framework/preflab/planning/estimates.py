@@ -1,5 +1,5 @@
-"""How long stages take and how much memory, by what an earlier run took for the same work. Nothing is
-scaled: an estimate is what one stage took, and says which, and what was different. Where sizes,
+"""How long stages take and how much memory, by what an earlier run took for the same work. Nothing
+is scaled: an estimate is what one stage took, and says which, and what was different. Where sizes,
 models or data were others there is none."""
 
 from __future__ import annotations

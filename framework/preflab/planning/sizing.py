@@ -75,6 +75,7 @@ class Sized:
             "a gathered block": parts.block,
             "activations": parts.activations,
             "keys and values": parts.cache,
+            "copies to sample with": parts.sampler,
             "a checkpoint while it is written": parts.checkpoint,
         }
         named = ", ".join(f"{what} {size(held)}" for what, held in shares.items() if held >= 2**19)

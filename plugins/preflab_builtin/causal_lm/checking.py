@@ -217,8 +217,7 @@ def _check_quantisation(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def without_weights(folder: Path) -> str:
-    """Of a folder that holds no weights in any form, what a run says to that; "" if there are some.
-    """
+    """What a run says to a folder that holds no weights in any form; "" if there are some."""
     forms = ("*.safetensors", "*.index.json", "*.gguf", *_PICKLED, *_FOREIGN)
     some = any(True for form in forms for _ in folder.glob(form))
     return "" if some else f"{_without_weights(folder)} 'preflab plan' does without them."

@@ -126,9 +126,8 @@ def test_a_plan_says_what_it_may_take_and_by_which_run(
         return Estimate(90.0, 400.0, "pretrain-x", ()) if stage.name == "pretrain" else None
 
     words = (*ALONE, "labeler=none", "reward_model=none", "seed=1,2", "-m")
-    assert "No earlier run of the same work says how long they take.\n" in (
-        _planned(capsys, *words)[1]
-    )
+    unknown = "No earlier run of the same work says how long they take.\n"
+    assert unknown in _planned(capsys, *words)[1]
     monkeypatch.setattr("preflab.console.plan_estimates.estimate", known)
     text = _planned(capsys, *words)[1]
     assert "About 3 min 0 s, one stage after the other, and 400 MB at most. Without 2 sft," in text

@@ -20,7 +20,7 @@ WORDS = ["algorithm=none", "evaluation=none", "reward_model=none"]
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Run]:
     """Runs whose sft stages differ in one option, by that option; "" is the first."""
-    words = ["sft.optimizer.lr=0.2", "sft.batch=8", "sft.mix_coef=0.5", "policy.width=64"]
+    words = ["sft.optimizer.lr=0.2", "sft.batch=8", "sft.mix_coef=0", "policy.width=64"]
     words += ["pretrain.steps=7"]
     words += ["runtime.micro_batch=8", "runtime.checkpointing=true", "rollout.batch=8"]
     first = ["sft.optimizer.lr=0.1"]
@@ -85,7 +85,7 @@ def test_another_rate_is_named(runs: dict[str, Run]) -> None:
         "policy.width=64",
         "pretrain.steps=7",  # of a stage before
         "sft.batch=8",
-        "sft.mix_coef=0.5",  # from 0, with which no documents are read
+        "sft.mix_coef=0",  # no documents are read
         "runtime.micro_batch=8",
         "runtime.checkpointing=true",
         "rollout.batch=8",
