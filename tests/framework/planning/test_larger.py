@@ -64,7 +64,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Of Llama 3.2 1B and of Llama 2."""
 RECORDS = {
-    "demonstrations": {"prompt": "Greet number {}.", "response": " Hello!"},
+    "demonstrations": {"prompt": "Greet number {}.", "completion": " Hello!"},
     "rankings": {"prompt": "Greet number {}.", "chosen": " Hello!", "rejected": " Go."},
     "prompts": {"prompt": "Greet number {}."},
 }
