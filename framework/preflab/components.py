@@ -39,8 +39,6 @@ class Inspection:
     can. A run then makes the stages before the first one that uses it, says the sentence, in which
     ``{run}`` stands for its folder, and ends with exit code 6; the same command goes on. A data
     source that waits names the types of records that it will have, with 0 for an unknown number.
-    missing: a sentence on what a run lacks of the input and `preflab plan` does without, "" if
-    nothing: a run is refused with it.
     goes_on: folder of an artifact whose training the component goes on with: refused unless it was
     made from the same stages and records, with the same seed.
     unrated: of labelers who rank and rate no response, the words that have them rate; "" if they
@@ -63,7 +61,6 @@ class Inspection:
     unrated: str = ""
     on_record: bool = False
     goes_on: str = ""
-    missing: str = ""
 
 
 NEEDS = (

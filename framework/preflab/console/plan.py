@@ -59,15 +59,13 @@ def plan(arguments: list[str]) -> int:
     from preflab.planning.reading import check_jobs
 
     words, speed = estimates.taken_speed(arguments)
-    line = parse(words)
-    jobs = check_jobs(line)
+    jobs = check_jobs(line := parse(words))
     gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
     claims = check_claims(line, jobs)
-    # What is refused is refused before a table promises it.
-    said = notices([*map(estimates.on_this_machine, jobs)])
+    said = notices([*map(estimates.on_this_machine, jobs)])  # refused before a table promises it
     title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
     table = Table(title=title, title_justify="left")
     of_jobs = ["job numbers"] if len(runs) > 1 else []
@@ -100,8 +98,7 @@ def plan(arguments: list[str]) -> int:
         print(sentence)
     for notice in [*estimates.refusals(jobs), *adds, *_waiting(runs), *said]:
         print(f"- {notice}")
-    pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
-    if pinned:
+    if pinned := [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]:
         names = ", ".join(pinned)
         print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from preflab.errors import UserError
-from preflab.planning.asking import inspect
+from preflab.planning.asking import missing
 from preflab.planning.estimates import estimate
 from preflab.planning.reading import Job
 from preflab.planning.run import Run, Stage
@@ -62,8 +62,7 @@ def refusals(jobs: Sequence[Job]) -> list[str]:
     """Why a run of the same command would be refused, though it can be planned."""
     why = [NO_GPU for job in jobs if on_this_machine(job) is not job]
     choices = [choice for job in jobs for choice in job.run.all_choices()]
-    missing = [(choice.key, inspect(choice).missing) for choice in choices]
-    why += [f"{key}: {sentence}" for key, sentence in missing if sentence]
+    why += [f"{choice.key}: {lacks}" for choice in choices if (lacks := missing(choice))]
     return [f"A run would be refused: {sentence}" for sentence in dict.fromkeys(why)]
 
 

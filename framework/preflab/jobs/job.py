@@ -36,7 +36,7 @@ from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
-from preflab.planning.asking import inspect
+from preflab.planning.asking import missing
 from preflab.planning.reading import Job, job_from
 from preflab.runtime import NO_GPU, Device, world_size
 from preflab.signals import (
@@ -130,8 +130,8 @@ def _check_devices(jobs: Sequence[Job]) -> None:
 def _check_inputs(jobs: Sequence[Job]) -> None:
     """`UserError` for an input that is not whole, with which only `plan` goes on."""
     for choice in (choice for job in jobs for choice in job.run.all_choices()):
-        if missing := inspect(choice).missing:
-            raise UserError(f"{choice.key}: {missing}")
+        if lacks := missing(choice):
+            raise UserError(f"{choice.key}: {lacks}")
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:

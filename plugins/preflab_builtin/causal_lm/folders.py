@@ -16,7 +16,6 @@ from preflab_builtin.causal_lm.checking import (
     gguf_advice,
     neighbours,
     read_json,
-    without_weights,
 )
 from preflab_builtin.causal_lm.config import PretrainedConfig
 from preflab_builtin.causal_lm.shape import shape_of
@@ -42,7 +41,6 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         parameters=parameters(folder) if config.lora.rank is None else 0,
         shape=shape_of(folder, config.lora),
         notices=[f"policy.path: {said}."] if said else [],
-        missing=without_weights(folder),
     )
 
 

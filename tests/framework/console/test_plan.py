@@ -140,14 +140,6 @@ def test_a_plan_says_what_it_may_take_and_by_which_run(
     assert "not measured" in reckoned
 
 
-def test_the_speed_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
-    text = _planned(capsys, "--gflops", "5e5", *ALONE, "labeler=none", "reward_model=none")[1]
-    assert "at 500,000 GFLOP/s" in text
-    for given in ((), ("x",), ("0",), ("inf",)):
-        with pytest.raises(UserError, match="must be a number > 0"):
-            plan([*ALONE, "--gflops", *given])
-
-
 def test_a_gpu_that_is_not_here_can_be_planned_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,11 +66,12 @@ def test_a_plan_does_without_weights_and_a_run_does_not(folder: Path, tmp_path: 
     """A config and a tokenizer say all sizes. Weights in another form are refused as ever."""
     for file in folder.glob("*.json"):
         shutil.copy(file, tmp_path)
-    whole, seen = (inspect_pretrained(PretrainedConfig(path=str(f))) for f in (folder, tmp_path))
+    given, bare = (PretrainedConfig(path=str(path)) for path in (folder, tmp_path))
+    whole, seen = inspect_pretrained(given), inspect_pretrained(bare)
     assert seen.shape == whole.shape
     assert (seen.pretrained, seen.tokenizer) == (True, whole.tokenizer)
-    assert whole.missing == ""
-    assert "the weights are missing" in seen.missing
+    assert given.missing() == ""
+    assert "the weights are missing" in bare.missing()
     with pytest.raises(UserError, match=r"the weights are missing"):
         FolderSource(tmp_path).create(torch.Generator())
     with pytest.raises(UserError, match=r"the weights are missing"):
