@@ -90,9 +90,12 @@ class Load:
     """What a stage does with models of one shape. trained, frozen: networks in memory; reference:
     whether a frozen one is the policy before training; rows: rows that one step trains on, tokens:
     of each; passes: forward passes of all tokens of a step, a trained one counting three; scored:
-    share of the tokens whose logits are needed; sampled: rows decoded at a time; steps: of the
-    stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it trains on at a
-    time."""
+    share of the tokens whose logits are needed; sampled: rows that all processes sample together;
+    steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
+    trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
+    that (`runtime.offload`); whole: networks are whole on each process, though the run divides
+    weights; averages: averages of a trained network's weights that are kept beside it; together:
+    rows that no pass divides."""
 
     trained: int
     rows: int
@@ -104,6 +107,10 @@ class Load:
     scored: float = 1.0
     sampled: int = 0
     batch: int = 0
+    leaves: bool = False
+    whole: bool = False
+    averages: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,9 @@ class Division:
     is then the policy without them); checkpointing: activations are kept at the borders of blocks
     alone and computed again; cpu: the device is the processor; piece: bytes of tensors in one file
     of a checkpoint, which is in memory `COPIES` times while it is written (0: none is counted);
-    gathers: process 0 gathers what is sharded before it writes."""
+    gathers: process 0 gathers what is sharded before it writes; decoded: most rows that a process
+    decodes at a time (None: its share of them all; 0: an engine elsewhere does); offload: frozen
+    networks leave during updates."""
 
     micro_batch: int = 64
     processes: int = 1
@@ -124,15 +133,19 @@ class Division:
     cpu: bool = True
     piece: int = 0
     gathers: bool = True
+    decoded: int | None = None
+    offload: bool = False
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes in one process, part by part. process: the program itself (0 on a GPU); trained:
-    weights of the trained networks; frozen: weights of the others; block: what is gathered at a
-    time where networks are sharded; activations: of one training or judging pass, logits included;
-    cache: keys and values while sampling; sampler: copies of the policy that sampling makes;
-    checkpoint: what is held while one is written (0 on a GPU: that is memory of the host)."""
+    weights of the trained networks and of their averages; frozen: those of the others; block: what
+    is gathered at a time where networks are sharded; activations: of one training or judging pass,
+    logits included; cache: keys and values while sampling; sampler: copies of the policy that
+    sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
+    host); leaving: of the frozen weights, those that leave during updates; judging: of the
+    activations, those of a judging pass."""
 
     process: float
     trained: float
@@ -144,58 +157,70 @@ class Memory:
     cache: float
     sampler: float
     checkpoint: float = 0.0
+    leaving: float = 0.0
+    judging: float = 0.0
 
     @property
     def total(self) -> float:
         """The peak. A CPU keeps freed memory for the next tensors of that size, so that the cache
-        and the activations both count; a copy of the policy is gone when gradients and moments
-        are made, and gradients and activations are when a checkpoint is written."""
-        stays = self.process + self.trained + self.frozen + self.cache
+        and the activations both count. Moments stay from the first update on; a copy of the policy
+        is gone when gradients are made, and gradients and activations are when a checkpoint is
+        written."""
+        stays = self.process + self.trained + self.frozen - self.leaving + self.cache
         update = self.gradients + self.moments + self.block + self.activations
-        return stays + max(update, self.sampler, self.moments + self.checkpoint)
+        judging = self.leaving + self.moments + self.block + self.judging
+        sampling = self.sampler + max(self.moments, self.leaving)
+        return stays + max(update, judging, sampling, self.moments + self.checkpoint)
 
 
 def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     """The parts of the peak of a stage."""
-    shards = division.processes if division.sharded else 1
+    sharded = division.sharded and not load.whole
+    shards = division.processes if sharded else 1
     network = shape.stored
     adapters = division.trained_share < 1
-    frozen = load.frozen - (1 if adapters and load.reference else 0)
-    trained = load.trained * network / shards
+    frozen = float(load.frozen - (1 if adapters and load.reference else 0))
+    trained = (load.trained + load.averages) * network / shards
     learning = load.trained * NUMBER * shape.weights / shards * division.trained_share
     rows = -(-load.rows // division.processes)
-    tokens = min(rows, division.micro_batch) * load.tokens
+    together = min(load.together, load.rows)
+    tokens = max(min(rows, division.micro_batch), together) * load.tokens
     inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
     kept = KEPT_WIDTHS * shape.width + inner
     layers = shape.layers * (shape.width if division.checkpointing else kept)
     layers += kept if division.checkpointing else 0
     read = READ_WIDTHS * shape.width + 2 * shape.mlp
     logits = min(NUMBER * tokens * load.scored * shape.vocabulary, KEPT_LOGITS)
-    sampled = -(-load.sampled // division.processes)
-    judged = min(sampled, division.micro_batch) * load.tokens * read * NUMBER
+    share = -(-load.sampled // division.processes)
+    decoded = share if division.decoded is None else min(share, division.decoded)
+    judged = min(share, division.micro_batch) * load.tokens * read * NUMBER
     training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
     # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
     reordered = division.cpu and shape.width >= REORDERED_WIDTH
-    copies = int(reordered) + int(division.sharded)
+    copies = int(reordered) + int(sharded)
+    frozen *= network / shards
     return Memory(
         process=PROCESS if division.cpu else 0,
         trained=trained,
         gradients=learning,
         moments=2 * learning,
-        frozen=frozen * network / shards,
-        block=2 * NUMBER * shape.block if division.sharded else 0,
+        frozen=frozen,
+        block=2 * NUMBER * shape.block if sharded else 0,
         activations=max(training, judged),
-        cache=2 * NUMBER * shape.layers * shape.key_width * sampled * load.tokens,
-        sampler=copies * network if sampled else 0,
+        cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
+        sampler=copies * network if decoded else 0,
         checkpoint=_while_written(shape, load, division) if division.cpu else 0,
+        leaving=frozen if load.leaves and division.offload else 0,
+        judging=judged,
     )
 
 
 def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
     """Bytes of a checkpoint: the weights of the trained networks (beside adapters without those in
-    4 bits) and two moments of what is trained."""
+    4 bits) and of their averages, and two moments of what is trained."""
     kept = 1.0 if shape.bits == 32 else trained_share
-    return load.trained * NUMBER * shape.weights * (kept + 2 * trained_share)
+    numbers = load.trained * (kept + 2 * trained_share) + load.averages * kept
+    return NUMBER * shape.weights * numbers
 
 
 def _while_written(shape: ModelShape, load: Load, division: Division) -> float:

@@ -4,8 +4,10 @@ that the recipe names the format itself and results of two formats are never mix
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from preflab.runtime import Device, Precision, RuntimeConfig
@@ -73,3 +75,15 @@ def gpu_capability() -> float:
     found = [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
     numbers = [float(text) for text in found if text.replace(".", "", 1).isdigit()]
     return min(numbers, default=0.0)
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether this process may use a GPU, asked once and without torch."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    return first not in ("", "-1") and gpu_capability() > 0
+
+
+def on_gpu(config: RuntimeConfig) -> bool:
+    """Whether a run computes on GPUs: device=auto takes one if there is one here."""
+    return config.device is Device.cuda or (config.device is Device.auto and has_gpu())

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from preflab.options import option
 from preflab.runtime import RuntimeConfig
 
+_WORK = 4
+"""Seconds of work for each second of saving, at least."""
+
 
 @dataclass
 class CheckpointConfig:
@@ -16,7 +19,8 @@ class CheckpointConfig:
 
     every_seconds: float = option(
         20.0,
-        "save when this many seconds have passed since the last save",
+        "save when this many seconds have passed since the last save, and four times as many as it "
+        "took; 0: after every step",
         ge=0,
         affects_result=False,
     )
@@ -40,6 +44,11 @@ class CheckpointConfig:
         "so that none holds all of them; false: process 0 gathers and writes them",
         affects_result=False,
     )
+
+    def wait(self, took: float) -> float:
+        """Seconds from the end of a save, which took so many, to the next: at most a fifth of the
+        time goes into saving."""
+        return max(self.every_seconds, _WORK * took) if self.every_seconds else 0.0
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What `preflab plan` reckons of memory against what runs held: python tests/benchmarks/planned.py
 (minutes). A line of JSON for each stage of three models of the embedded world: reckoned and
-measured MB, and their ratio. Exit code 1 if one is further off than 15 %.
+measured MB, and their ratio; operations, reckoned and counted, and how many a second were done.
+Exit code 1 if memory is further off than 15 %.
 
 The constants of `preflab.memory` were fitted to the benchmark's workers; these are whole runs from
 the command line, of other shapes.
@@ -56,7 +57,8 @@ def rows(model: str, folder: Path) -> Iterator[dict[str, object]]:
         assert reckoned is not None
         subprocess.run([sys.executable, "-m", "preflab", *words], check=True, stdout=sys.stderr)
         (made,) = (folder / "artifacts").glob(f"{name}-*/artifact.json")
-        measured = float(opened(made.parent).manifest["cost"]["peak_mb"])
+        cost = opened(made.parent).manifest["cost"]
+        measured = float(cost["peak_mb"])
         own = reckoned.memory.total / 2**20
         yield {
             "model": model,
@@ -64,6 +66,9 @@ def rows(model: str, folder: Path) -> Iterator[dict[str, object]]:
             "reckoned_mb": round(own),
             "measured_mb": round(measured),
             "ratio": round(own / measured, 2),
+            "reckoned_flops": reckoned.flops,
+            "counted_flops": cost["flops"],
+            "gflops_a_second": round(cost["flops"] / cost["seconds"] / 1e9, 1),
             "parts_mb": {k: round(v / 2**20) for k, v in vars(reckoned.memory).items() if v},
         }
 

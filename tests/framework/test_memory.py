@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -56,12 +55,39 @@ def test_sharding_divides_all_but_activations() -> None:
     assert shared.sampler == whole.sampler + 4 * SMOL.weights  # the policy, whole while sampling
 
 
+def test_frozen_networks_that_leave_are_not_there_beside_the_gradients() -> None:
+    """At 135M two networks of 538 MB leave: what stays is the larger of the update without them and
+    of judging with them, which has the moments, but no gradients."""
+    load = replace(PPO, leaves=True)
+    stays, leaves = (memory(SMOL, load, Division(offload=offload)) for offload in (False, True))
+    assert leaves.leaving == leaves.frozen == stays.frozen
+    judged = leaves.trained + leaves.cache + leaves.frozen + leaves.moments + leaves.judging
+    assert leaves.total == leaves.process + max(judged, stays.total - stays.process - stays.frozen)
+    assert memory(SMOL, PPO, Division(offload=True)).total == stays.total  # nothing can leave
+
+
 def test_adapters_need_no_reference_and_few_moments() -> None:
     full = memory(SMOL, PPO, Division())
     adapted = memory(SMOL, PPO, Division(trained_share=0.01))
     assert adapted.trained == full.trained
     assert adapted.frozen == full.frozen / 2
     assert adapted.moments == full.moments / 100
+
+
+def test_averages_are_whole_copies_of_the_weights() -> None:
+    """Beside weights, gradient and moments of two networks: in memory and in a checkpoint."""
+    load = replace(PPO, averages=1)
+    assert memory(SMOL, load, Division()).trained == 3 * 4 * SMOL.weights
+    assert checkpoint_size(SMOL, load) == (2 * 3 + 1) * 4 * SMOL.weights
+
+
+def test_a_ranking_is_not_divided() -> None:
+    """Four completions are one pass, also with micro-batches of one row and where processes have
+    one row each."""
+    load = Load(1, 16, 20, passes=3, scored=0, together=4)
+    for division in (Division(micro_batch=1), Division(processes=16)):
+        four = memory(SMOL, load, division).activations
+        assert four == 4 * memory(SMOL, replace(load, together=1), division).activations
 
 
 def test_adapters_are_a_share_of_the_weights() -> None:
@@ -110,53 +136,6 @@ def test_operations_of_a_step() -> None:
     # 2 rows of 3 tokens, 3 passes: 6 tokens x 3 x (2 x 144 + 2 x 4 x 3 + 2 x 4 x 10).
     shape, load = ModelShape(1, 4, 2, 1, 8, 10), Load(trained=1, rows=2, tokens=3, passes=3)
     assert operations(shape, load) == 18 * (288 + 24 + 80)
-
-
-ONE = ModelShape(16, 2048, 32, 8, 8192, 128256)
-SEVEN = ModelShape(32, 4096, 32, 32, 11008, 32000, tied=False)
-SEVENTY = ModelShape(80, 8192, 64, 8, 28672, 32000, tied=False)
-LARGER = Load(2, 64, 1024, 11, frozen=2, reference=True, scored=0.5, batch=512, sampled=64)
-"""PPO with a minibatch of 64 and a batch of 512 rows of 1,024 tokens."""
-PAGE = [
-    ("1B, one process", ONE, 64, Division(4, 1, cpu=False)),
-    ("1B, sharded over 4", ONE, 64, Division(4, 4, sharded=True, cpu=False)),
-    ("1B, adapters", ONE, 64, Division(4, 1, trained_share=0.01, cpu=False)),
-    ("7B, one process", SEVEN, 16, Division(2, 1, cpu=False)),
-    ("7B, sharded over 8", SEVEN, 16, Division(2, 8, sharded=True, cpu=False)),
-    (
-        "7B, sharded over 8, an engine apart (not yet)",
-        SEVEN,
-        0,
-        Division(2, 8, sharded=True, cpu=False),
-    ),
-    (
-        "7B, adapters, checkpointing, sharded over 2",
-        *(SEVEN, 16, Division(2, 2, True, 0.01, True, cpu=False)),
-    ),
-    ("70B, sharded over 64", SEVENTY, 8, Division(1, 64, True, checkpointing=True, cpu=False)),
-    (
-        "70B, sharded over 64, an engine apart (not yet)",
-        *(SEVENTY, 0, Division(1, 64, True, checkpointing=True, cpu=False)),
-    ),
-    (
-        "70B, adapters, sharded over 16, an engine apart (not yet)",
-        *(SEVENTY, 0, Division(1, 16, True, 0.01, True, cpu=False)),
-    ),
-]
-"""Rows of the page on larger models: what, its shape, rows that a process decodes at a time."""
-
-
-@pytest.mark.parametrize(("what", "shape", "decoded", "division"), PAGE)
-def test_the_page_on_larger_models_has_these_numbers(
-    what: str, shape: ModelShape, decoded: int, division: Division
-) -> None:
-    load = replace(LARGER, rows=64 * division.processes, sampled=decoded * division.processes)
-    found = memory(shape, load, division)
-    updated = found.gradients + found.moments
-    parts = (found.trained, updated, found.frozen, found.block, found.activations, found.cache)
-    numbers = " | ".join(f"{part / 2**30:.1f}" for part in (*parts, found.sampler, found.total))
-    page = Path(__file__).parents[2] / "framework" / "LARGER.md"
-    assert f"| {what} | {numbers} |\n" in page.read_text(encoding="utf8")
 
 
 def test_matrices_in_4_bits_and_what_is_trained_beside_them() -> None:

@@ -57,6 +57,8 @@ class Loop:
     gathers the weights and writes."""
     together: Callable[[Callable[[], None]], None] = lambda check: check()
     """Runs on every process what one of them may fail at (`preflab.engine.alike.together`)."""
+    _took: float = field(default=0.0, init=False)
+    """Seconds of the last save."""
     _work: Work | None = field(default=None, init=False)
     """The work up to the checkpoint that was resumed."""
 
@@ -143,7 +145,7 @@ class Loop:
     def _due(self, step: int, saved: float) -> bool:
         every = self.settings.every_steps
         by_steps = every is not None and step % every == 0
-        return by_steps or time.monotonic() - saved >= self.settings.every_seconds
+        return by_steps or time.monotonic() - saved >= self.settings.wait(self._took)
 
     def _do(self, step: int) -> Mapping[str, float]:
         """One step; a `NumericError` says where the batch is kept that caused it."""
@@ -202,6 +204,7 @@ class Loop:
             )
 
     def _save(self, step: int) -> None:
+        began = time.monotonic()
         state = self._state()
         what = f"the checkpoint of {self.stage} after step {step}"
         facts: dict[str, Any] = {}
@@ -215,6 +218,7 @@ class Loop:
         with limited(self.settings.limit_seconds, what):
             self._all_write(what, checkpoints.size(state), note)
             folder = self._write(STATE, step, state, facts)
+        self._took = time.monotonic() - began
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
     def _state(self) -> dict[str, Any]:

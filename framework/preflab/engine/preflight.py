@@ -3,6 +3,7 @@ be used looks at its inputs once."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from preflab.components import Place
@@ -22,6 +23,7 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
+from preflab.planning.sizing import DISK, duration, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, world_size
 
@@ -32,6 +34,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     run = environment.run
     if not pending:
         return [*_decided(run), *_rates(run)]
+    check_checkpoints(run, pending)
     choices = run.all_choices()
     notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
@@ -217,6 +220,34 @@ def _check_terms(pending: Sequence[Stage]) -> None:
             builder = build.target() if isinstance(build, Place) else build
             if isinstance(builder, type) and issubclass(builder, SeesBatch):
                 raise UserError(sees_no_batch(term.key.rpartition(".")[2]))
+
+
+SLOWER = 2
+"""So many times slower than `DISK` a disk may be before a save takes longer than its limit."""
+
+
+def check_checkpoints(run: Run, pending: Sequence[Stage]) -> None:
+    """`UserError` for a stage whose first save would end the job: it takes longer than a save may,
+    though its disk does not hang."""
+    saves, runtime = run.settings.checkpoint, run.settings.runtime
+    reckoned = [(stage.name, guess) for stage in pending if (guess := sized(run, stage))]
+    if not reckoned:
+        return
+    name, largest = max(reckoned, key=lambda known: known[1].saving)
+    seconds = largest.saving
+    if SLOWER * seconds <= saves.limit_seconds:
+        return
+    part = seconds / max(runtime.processes, world_size())
+    helps = runtime.sharding is Sharding.full and SLOWER * part <= saves.limit_seconds
+    sharded = f"checkpoint.sharded=true (each process writes its part, in {duration(part)}), or "
+    limit, every = (math.ceil(factor * seconds / 100) * 100 for factor in (2 * SLOWER, 10))
+    raise UserError(
+        f"A checkpoint of {name} will have {size(largest.checkpoint)}, which take "
+        f"{duration(seconds)} at {DISK / 1e6:.0f} MB/s and longer on a slower disk, and a save "
+        f"that takes more than checkpoint.limit_seconds={saves.limit_seconds:g} ends the job. "
+        f"Give {sharded if helps and not saves.sharded else ''}"
+        f"checkpoint.limit_seconds={limit} checkpoint.every_seconds={every}."
+    )
 
 
 def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:

@@ -27,6 +27,7 @@ from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure, TrainsOn
 from preflab.options import in_use
 from preflab.planning.asking import waiting
+from preflab.planning.estimates import work
 from preflab.planning.going_on import made_from
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
@@ -216,6 +217,7 @@ class Stages:
             "cost": self._cost(seconds, procedure, spent.total),
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
+            "work": work(self.run, stage),
             "records": self.record_counts(),
             "accounting": accounting,
             "notices": [n.text for n in self._notices or () if n.group in about],

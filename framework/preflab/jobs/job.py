@@ -36,6 +36,7 @@ from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
+from preflab.planning.asking import missing
 from preflab.planning.reading import Job, job_from
 from preflab.runtime import NO_GPU, Device, world_size
 from preflab.signals import (
@@ -73,6 +74,7 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     a multirun are in its ledger. What is refused before any work leaves nothing on the disk. root:
     the folder of the multirun, if earlier jobs of it have made it."""
     _check_devices(jobs)
+    _check_inputs(jobs)
     gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
     if root is None:
         check_places(line, jobs)
@@ -123,6 +125,13 @@ def _check_devices(jobs: Sequence[Job]) -> None:
         # Not is_available(), after which a forked job could not use a GPU.
         if job.run.settings.runtime.device is Device.cuda and not torch.cuda.device_count():
             raise UserError(NO_GPU)
+
+
+def _check_inputs(jobs: Sequence[Job]) -> None:
+    """`UserError` for an input that is not whole, with which only `plan` goes on."""
+    for choice in (choice for job in jobs for choice in job.run.all_choices()):
+        if lacks := missing(choice):
+            raise UserError(f"{choice.key}: {lacks}")
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:

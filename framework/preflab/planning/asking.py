@@ -40,6 +40,13 @@ def inspect(choice: Choice) -> Inspection:
     return inspection
 
 
+def missing(choice: Choice) -> str:
+    """What a run lacks of the inputs of a choice, and a plan does without, as a sentence; "" if
+    nothing. A config says so by a method ``missing()``."""
+    with blamed(choice):
+        return str(getattr(choice.config, "missing", str)())
+
+
 def waiting(choice: Choice) -> str:
     """What a choice and its nested choices wait for, as they say it now; "" if for nothing."""
     sentences = ((c, inspect(c).waiting) for c in choice.all())

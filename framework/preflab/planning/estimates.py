@@ -1,13 +1,16 @@
-"""How long stages take and how much memory, by what earlier runs took for the most similar ones.
-Nothing is scaled: an estimate is what one stage took, and says which, and what was different."""
+"""How long stages take and how much memory, by what an earlier run took for the same work. Nothing
+is scaled: an estimate is what one stage took, and says which, and what was different. Where sizes,
+models or data were others there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from preflab.planning.run import Stage
+from preflab.options import canonical
+from preflab.planning.run import Run, Stage
+from preflab.precision import on_gpu
 from preflab.storage.artifacts import Artifact
 
 NAMED = 3
@@ -33,10 +36,23 @@ class Estimate:
         return f"{self.source} took{others if self.different else ''}"
 
 
-def estimate(stage: Stage, artifacts: Sequence[Artifact]) -> Estimate | None:
-    """By the artifact of the same stage and component that differs in the fewest options, the
-    newest of several; None if there is none. artifacts: oldest first."""
-    mine = dict(_options(stage.recipe))
+def work(run: Run, stage: Stage) -> dict[str, Any]:
+    """What decides how much memory and time a stage takes and is not in its recipe, as values that
+    JSON holds: how the run computes, and with what options the stages before it are made."""
+    runtime, rollout = run.settings.runtime, run.choices.get("rollout")
+    before = run.stages[: run.stages.index(stage)]
+    return {
+        "runtime": {**asdict(runtime), "device": "cuda" if on_gpu(runtime) else "cpu"},
+        "rollout": {"batch": getattr(rollout.config, "batch", None) if rollout else None},
+        **{made.name: canonical(made.choice.config) for made in before},
+    }
+
+
+def estimate(run: Run, stage: Stage, artifacts: Sequence[Artifact]) -> Estimate | None:
+    """By the artifact of the same stage and component that differs in the fewest options, none of
+    which decides memory or time (`_is_rate`), the newest of several; None if there is none.
+    artifacts: oldest first."""
+    mine = {**dict(_options(stage.recipe)), **dict(_flat(work(run, stage)))}
     best: Estimate | None = None
     for artifact in artifacts:
         manifest = artifact.manifest
@@ -45,9 +61,11 @@ def estimate(stage: Stage, artifacts: Sequence[Artifact]) -> Estimate | None:
             continue
         if not isinstance(recipe, Mapping) or not isinstance(cost, Mapping):
             continue
-        theirs = dict(_options(recipe))
+        theirs = {**dict(_options(recipe)), **dict(_flat(manifest.get("work", {})))}
         keys = dict.fromkeys([*mine, *theirs])
         other = tuple(k for k in keys if mine.get(k) != theirs.get(k))
+        if not all(_is_rate(mine.get(key)) and _is_rate(theirs.get(key)) for key in other):
+            continue
         if best is None or len(other) <= len(best.different):
             named = tuple(key.replace("component", stage.choice.key, 1) for key in other)
             seconds, megabytes = float(cost["seconds"]), float(cost.get("peak_mb") or 0)
@@ -55,21 +73,31 @@ def estimate(stage: Stage, artifacts: Sequence[Artifact]) -> Estimate | None:
     return best
 
 
+def _is_rate(value: Any) -> bool:
+    """Whether an option can have another value of its kind and the work stays the same: a fraction,
+    such as a learning rate or a coefficient. Whole numbers, words and contents are sizes, models
+    and data; 0 leaves something out."""
+    return isinstance(value, float) and value != 0
+
+
 def _options(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The options, without seeds, in a recipe: of its component, of what it uses and reads."""
-    identities = {"component": recipe["component"], **recipe["uses"], **recipe["data"]}
+    """The options, without seeds, in a recipe: of its component, of what it uses and reads, and of
+    what records pass before."""
+    passed = [*recipe["filters"], *recipe.get("transforms", ())]
+    numbered = {f"filters or transforms ({i})": identity for i, identity in enumerate(passed)}
+    identities = {"component": recipe["component"], **recipe["uses"], **recipe["data"], **numbered}
     for name, identity in identities.items():
         if isinstance(identity, Mapping):  # another stage's result has an id
             yield from _flat(identity["config"], name)
             content = [digest for _, digest in identity.get("content", ()) if digest]
             if content:
                 yield f"{name} (its content)", content
-    yield from _flat(recipe["runtime"], "runtime")
 
 
-def _flat(node: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
+        place = f"{above}.{key}" if above else key
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}.{key}")
+            yield from _flat(value, place)
         elif key != "seed":
-            yield f"{above}.{key}", value
+            yield place, value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from preflab.door.blame import blamed
 from preflab.memory import (
     Division,
     Load,
@@ -18,12 +19,15 @@ from preflab.memory import (
 )
 from preflab.planning.asking import inspect
 from preflab.planning.run import Run, Stage
-from preflab.runtime import Device, RuntimeConfig, Sharding
+from preflab.precision import on_gpu
+from preflab.runtime import RuntimeConfig, Sharding, world_size
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
 
 TOKENS = 64
 """Tokens of a row where no rollout says how long responses are."""
+DISK = 2e8
+"""Bytes a second that a process gathers, writes and syncs of a checkpoint: a common disk's."""
 
 
 @runtime_checkable
@@ -38,7 +42,8 @@ class Loading(Protocol):
 class Sized:
     """What a stage takes. memory: of each process; flops: of the whole stage, 0 if only the data
     knows how long it is; tokens: that were assumed of a row; checkpoint: bytes of one on the disk;
-    steps: of the stage, 0 if only the data knows; saves: when checkpoints are written."""
+    steps: of the stage, 0 if only the data knows; saves: when checkpoints are written; writers:
+    processes that write one together."""
 
     memory: Memory
     flops: float
@@ -46,10 +51,16 @@ class Sized:
     checkpoint: float
     steps: int
     saves: CheckpointConfig
+    writers: int = 1
+
+    @property
+    def saving(self) -> float:
+        """Seconds in which one checkpoint is written."""
+        return self.checkpoint / self.writers / DISK
 
     def checkpoints(self, speed: float) -> int:
         """How many are written before the last step, at so many operations a second."""
-        by_time = int(self.flops / speed / max(self.saves.every_seconds, 1e-9))
+        by_time = int(self.flops / speed / max(self.saves.wait(self.saving), 1e-9))
         by_steps = (self.steps - 1) // self.saves.every_steps if self.saves.every_steps else 0
         return min(max(by_time, by_steps), max(0, self.steps - 1))
 
@@ -64,6 +75,7 @@ class Sized:
             "a gathered block": parts.block,
             "activations": parts.activations,
             "keys and values": parts.cache,
+            "copies to sample with": parts.sampler,
             "a checkpoint while it is written": parts.checkpoint,
         }
         named = ", ".join(f"{what} {size(held)}" for what, held in shares.items() if held >= 2**19)
@@ -80,6 +92,21 @@ def size(held: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 10_000 else f"{megabytes / 1024:.1f} GB"
 
 
+def duration(seconds: float) -> str:
+    """A time in two units at most.
+
+    >>> duration(0.4), duration(59.6), duration(3720)
+    ('0.4 s', '1 min 0 s', '1 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def sized(run: Run, stage: Stage) -> Sized | None:
     """What a stage takes by the config alone; None where the policy states no sizes, or the
     component does not say what it does with models."""
@@ -87,22 +114,22 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     if shape is None or not isinstance(config, Loading):
         return None
     tokens = _tokens(run, shape)
-    load = config.load(tokens, run.counts())
-    at_a_time = (
-        getattr(run.choices["rollout"].config, "batch", 0) if "rollout" in run.choices else 0
-    )
-    if load.sampled and at_a_time:
-        load = replace(load, sampled=min(load.sampled, at_a_time))
+    with blamed(stage.choice):
+        load = config.load(tokens, run.counts())
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
+    rollout = run.choices.get("rollout")
     divided = replace(
         division(run.settings.runtime),
         trained_share=share,
         piece=checkpoints.PIECE,
         gathers=not saves.sharded,
+        decoded=getattr(rollout.config, "batch", 0) if rollout else 0,
     )
     stored = checkpoint_size(shape, load, share)
-    return Sized(memory(shape, load, divided), flops, load.tokens, stored, load.steps, saves)
+    writers = divided.processes if divided.sharded and saves.sharded else 1
+    needed = memory(shape, load, divided)
+    return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:
@@ -117,8 +144,9 @@ def division(runtime: RuntimeConfig) -> Division:
     """What the runtime divides memory by."""
     return Division(
         micro_batch=runtime.micro_batch,
-        processes=runtime.processes,
+        processes=max(runtime.processes, world_size()),
         sharded=runtime.sharding is Sharding.full,
         checkpointing=runtime.checkpointing,
-        cpu=runtime.device is not Device.cuda,
+        cpu=not on_gpu(runtime),
+        offload=runtime.offload,
     )

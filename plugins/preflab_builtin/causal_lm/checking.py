@@ -50,8 +50,9 @@ _CLASSIFIERS = (
 )
 
 
-def check_folder(folder: Path, use: Use = Use.policy) -> None:
-    """`UserError` for a folder that does not hold what it is used for."""
+def check_folder(folder: Path, use: Use = Use.policy, whole: bool = True) -> None:
+    """`UserError` for a folder that does not hold what it is used for. whole: with its weights;
+    else it may also have none (`without_weights`)."""
     _check_adapter(folder)
     if not (folder / CONFIG).is_file():
         raise UserError(_without_config(folder))
@@ -59,8 +60,9 @@ def check_folder(folder: Path, use: Use = Use.policy) -> None:
     config = check_model_config(folder)
     _check_kind(folder, config, use)
     _check_quantisation(folder, config)
-    check_weights(folder)
-    _check_embedding(folder, config)
+    if whole or not without_weights(folder):
+        check_weights(folder)
+        _check_embedding(folder, config)
     if use is not Use.classifier:  # encoders count their blocks in many ways
         _check_blocks(folder, config)
     if use is Use.reward_model:
@@ -212,6 +214,13 @@ def _check_quantisation(folder: Path, config: Mapping[str, Any]) -> None:
             "preflab trains float32 weights. Give the model that it was made from, or write one "
             "with model.dequantize() and save_pretrained."
         )
+
+
+def without_weights(folder: Path) -> str:
+    """What a run says to a folder that holds no weights in any form; "" if there are some."""
+    forms = ("*.safetensors", "*.index.json", "*.gguf", *_PICKLED, *_FOREIGN)
+    some = any(True for form in forms for _ in folder.glob(form))
+    return "" if some else f"{_without_weights(folder)} 'preflab plan' does without them."
 
 
 def check_weights(folder: Path) -> None:

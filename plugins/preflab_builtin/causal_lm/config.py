@@ -120,6 +120,13 @@ class PretrainedConfig:
     )
     lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
 
+    def missing(self) -> str:
+        """The weights, if the folder has a config and a tokenizer alone."""
+        from preflab_builtin.causal_lm.checking import without_weights
+        from preflab_builtin.causal_lm.folders import locate
+
+        return without_weights(locate(self.path, self.revision, whole=False))
+
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
         if not self.path:

@@ -28,7 +28,7 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
-    folder = locate(config.path, config.revision)
+    folder = locate(config.path, config.revision, whole=False)
     said = read_from(Path(config.path).expanduser())
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
@@ -45,15 +45,19 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
 
 
 def locate(
-    path: str, revision: str | None, key: str = "policy.path", use: Use = Use.policy
+    path: str,
+    revision: str | None,
+    key: str = "policy.path",
+    use: Use = Use.policy,
+    whole: bool = True,
 ) -> Path:
     """The local folder of a model: the path itself, the newest policy of a run folder, or the
-    snapshot of a hub id (downloaded at its first use). key: the config's key, for messages.
-    `UserError` if it does not hold what it is used for."""
+    snapshot of a hub id (downloaded at its first use). key: the config's key, for messages; whole:
+    a folder must have weights. `UserError` if it does not hold what it is used for."""
     folder = Path(path).expanduser()
     folder = newest_model(folder) or folder
     if folder.is_dir():
-        check_folder(folder, use)
+        check_folder(folder, use, whole)
         return folder
     if folder.is_file():
         advice = f"Name the folder that holds it: {key}={folder.parent}."

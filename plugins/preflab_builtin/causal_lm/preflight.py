@@ -54,7 +54,8 @@ def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
 def policy(config: PretrainedConfig, context: Context) -> Iterator[str]:
     """`UserError` for weights or a tokenizer with which no training can go well; what the tokenizer
     does."""
-    yield from _of_folder(locate(config.path, config.revision), config.lora, context)
+    folder = locate(config.path, config.revision, whole=False)
+    yield from _of_folder(folder, config.lora, context)
 
 
 def smollm2(config: SmolLM2Config, context: Context) -> Iterator[str]:
@@ -184,7 +185,7 @@ def check_architecture(folder: Path) -> None:
     stored = weights(folder)
     head = module.get_output_embeddings()
     name = next((n for n, part in module.named_modules() if part is head), "")
-    if name and f"{name}.weight" not in stored and not config.tie_word_embeddings:
+    if stored and name and f"{name}.weight" not in stored and not config.tie_word_embeddings:
         raise UserError(
             f"{folder} lacks the weights of the head ({name}.weight), and config.json says that "
             "they are not those of the embedding (tie_word_embeddings is false): set it to true if "

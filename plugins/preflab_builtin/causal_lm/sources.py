@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.runtime import Precision
+from preflab_builtin.causal_lm.checking import check_weights
 from preflab_builtin.causal_lm.config import (
     LoraConfig,
     PretrainedConfig,
@@ -44,10 +45,9 @@ def tiny(config: TinyConfig, context: Context) -> TinySource:
 
 def pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
     """The component ``pretrained``."""
-    folder, arguments = locate(config.path, config.revision), config.template_arguments
-    return FolderSource(folder, *_settings(context), arguments=arguments).taking(
-        config.lora, context
-    )
+    folder = locate(config.path, config.revision, whole=False)
+    source = FolderSource(folder, *_settings(context), arguments=config.template_arguments)
+    return source.taking(config.lora, context)
 
 
 def smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
@@ -243,4 +243,5 @@ class FolderSource(SavedModels):
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """The pretrained weights; nothing is drawn."""
+        check_weights(self.folder)
         return self.load(self.folder)

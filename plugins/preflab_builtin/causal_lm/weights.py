@@ -51,9 +51,12 @@ def check_whole(file: Path) -> None:
 
 def weights(folder: Path) -> Mapping[str, Weight]:
     """The tensors that transformers reads from a folder, by name: those of model.safetensors, else
-    of the shards that its index names. `UserError` for a file that is missing, cut or damaged."""
+    of the shards that its index names; none where there are no weights, only a config. `UserError`
+    for a file that is missing, cut or damaged."""
     if (folder / WHOLE).is_file():
         return _header(folder / WHOLE)
+    if not (folder / INDEX).is_file():
+        return {}
     index = json.loads((folder / INDEX).read_text(encoding="utf8"))["weight_map"]
     shards = {name: folder / name for name in sorted(set(index.values()))}
     missing = [name for name, file in shards.items() if not file.is_file()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from preflab import option
+from preflab.memory import Load
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
@@ -296,6 +297,22 @@ class SuiteConfig:
         prompts = (f"prompts:{self.split.value}",) if self.prompts else ()
         roles = [self.subject, *([] if self.baseline in (NO_BASELINE, FILE) else [self.baseline])]
         return (*prompts, *(f"policy:{role}" for role in roles))
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """The subject, beside it the baseline and later the policy that training began from, and
+        the reward model if an evaluator asks it, whole on each process (`preflab.memory.Load`). How
+        much evaluators compute is theirs to know."""
+        asked = {need for e in self.evaluators.values() for need in getattr(e, "needs", tuple)()}
+        return Load(
+            trained=0,
+            frozen=1 + bool(self.prompts) + ("reward_model" in asked),
+            rows=self.prompts,
+            sampled=self.prompts,
+            tokens=tokens,
+            passes=1,
+            scored=0.5,
+            whole=True,
+        )
 
     def in_front(self, context: Context) -> Sequence[str]:
         """The prefix, behind what the algorithm puts in front."""

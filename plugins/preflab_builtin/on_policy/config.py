@@ -184,6 +184,8 @@ class OnPolicyConfig(TrainedConfig):
             trained=1,
             frozen=1 + references,
             reference=references == 1,
+            leaves=True,
+            averages=int(self.ema is not None),
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,

@@ -66,11 +66,10 @@ class PreferenceConfig(TrainedConfig):
     length: ClassVar[str] = "epochs"
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """A policy that is trained on pairs, and its reference (`preflab.memory.Load`)."""
-        frozen = 0 if self.loss is Loss.simpo else 1
-        rows, passes = 2 * self.batch, 3 + frozen
-        reference = frozen == 1
-        return Load(1, rows, tokens, passes, frozen=frozen, reference=reference, scored=0.5)
+        """A policy that is trained on pairs. It asks itself before its first step, and no reference
+        is loaded (`preflab.memory.Load`)."""
+        passes = 3 if self.loss is Loss.simpo else 3 + 1 / self.epochs
+        return Load(1, 2 * self.batch, tokens, passes, scored=0.5, together=2)
 
     def needs(self) -> tuple[str, ...]:
         """Rankings to learn from, and prompts to judge."""

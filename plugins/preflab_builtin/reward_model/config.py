@@ -112,7 +112,7 @@ class KwiseConfig:
         rows = COMPLETIONS * min(self.batch, rankings or self.batch)
         read = -(-tokens * (1 + COMPLETIONS) // (2 * COMPLETIONS))
         steps = self.steps or -(-self.epochs * rankings // self.batch)
-        return Load(1, rows, read, passes=3, steps=steps, scored=0)
+        return Load(1, rows, read, passes=3, steps=steps, scored=0, together=COMPLETIONS)
 
     def fine_tunes(self) -> bool:
         """Without a trainable block, only the head learns, which is new."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from preflab import option
+from preflab.memory import Load
 
 
 @dataclass
@@ -27,6 +28,23 @@ class SampledConfig:
         affects_result=False,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """SFT's policy and the others, whole on each process (`preflab.memory.Load`)."""
+        prompts = self.prompts + self.validation_prompts
+        prompts = min(prompts, records.get("prompts", prompts))
+        rows = self.k * min(self.batch, prompts)
+        return Load(
+            trained=0,
+            frozen=1 + len(self.others),
+            rows=rows,
+            sampled=rows,
+            tokens=tokens,
+            passes=1,
+            scored=0.5,
+            steps=-(-prompts // self.batch),
+            whole=True,
+        )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Every policy gives a response."""

@@ -14,7 +14,8 @@ from conformance.engine import plugin_file
 from preflab import UserError
 from preflab.console.plan import plan
 from preflab.planning.estimates import Estimate
-from preflab.planning.run import Stage
+from preflab.planning.run import Run, Stage
+from preflab.runtime import NO_GPU
 
 ALONE = ("debug=fast", "algorithm=none", "evaluation=none")
 
@@ -121,15 +122,35 @@ def test_a_plan_says_what_it_may_take_and_by_which_run(
 ) -> None:
     """2 pretrain of 90 s and no earlier sft: 180 s."""
 
-    def known(stage: Stage, artifacts: object) -> Estimate | None:
+    def known(run: Run, stage: Stage, artifacts: object) -> Estimate | None:
         return Estimate(90.0, 400.0, "pretrain-x", ()) if stage.name == "pretrain" else None
 
     words = (*ALONE, "labeler=none", "reward_model=none", "seed=1,2", "-m")
-    assert "No earlier run says how long they take.\n" in _planned(capsys, *words)[1]
-    monkeypatch.setattr("preflab.planning.estimates.estimate", known)
+    unknown = "No earlier run of the same work says how long they take.\n"
+    assert unknown in _planned(capsys, *words)[1]
+    monkeypatch.setattr("preflab.console.plan_estimates.estimate", known)
     text = _planned(capsys, *words)[1]
     assert "About 3 min 0 s, one stage after the other, and 400 MB at most. Without 2 sft," in text
     assert "- 2 pretrain: 1 min 30 s each, 400 MB, as pretrain-x took\n" in text
+    # The sizes are told of both all the same.
+    reckoned = text.partition("Reckoned from the sizes in the config")[2]
+    assert "- 2 pretrain: " in reckoned
+    assert "- 2 sft: " in reckoned
+    assert "at 100 GFLOP/s" in reckoned
+    assert "not measured" in reckoned
+
+
+def test_a_gpu_that_is_not_here_can_be_planned_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the program itself counts nothing, and no time is named without a speed."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    words = (*ALONE, "labeler=none", "reward_model=none")
+    text = _planned(capsys, *words, "runtime.device=cuda")[1]
+    assert f"- A run would be refused: {NO_GPU}\n" in text
+    assert "the program itself" not in text
+    assert "GFLOP/s" not in text
+    assert "the program itself" in _planned(capsys, *words, "runtime.device=cpu")[1]
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from preflab import NumericError, UserError
 from preflab.cost import WORK, Spent, Work
 from preflab.engine.loop import CheckpointConfig, Loop, Stopped
 from preflab.randomness import Streams
+from preflab.storage import checkpoints
 from preflab.storage.artifacts import LAST, METRICS, STATE, read_rows
 
 
@@ -199,3 +201,43 @@ def test_a_procedure_may_end_by_itself(tmp_path: Path, capfd: pytest.CaptureFixt
     assert (tmp_path / "result.txt").is_file()
     assert len(read_rows(tmp_path / METRICS)) == 4
     assert "walk ended by itself after step 4 of 10" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("every", "took", "saved"),
+    [
+        (20.0, 1.0, [2, 4, 6, 8]),
+        (20.0, 15.0, [2, 8]),  # 60 s, four times 15, pass between two
+        (20.0, 60.0, [2]),
+        (0.0, 60.0, [*range(1, 10)]),
+    ],
+)
+def test_slow_saves_are_seldom(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every: float,
+    took: float,
+    saved: list[int],
+) -> None:
+    """Ten steps of 10 s each."""
+    now, found = [0.0], list[int]()
+    monkeypatch.setattr("preflab.engine.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
+    write = checkpoints.save
+
+    def slow(*arguments: Any) -> Path:
+        now[0] += took
+        return write(*arguments)
+
+    class Slow(Walk):
+        def step(self, index: int) -> Mapping[str, float]:
+            now[0] += 10.0
+            return super().step(index)
+
+    def observe(hook: str, **facts: Any) -> None:
+        found.extend([facts["step"]] if hook == "preflab_checkpoint_saved" else [])
+
+    monkeypatch.setattr(checkpoints, "save", slow)
+    streams = Streams(1, "walk")
+    settings = CheckpointConfig(every_seconds=every)
+    Loop("walk", Slow(streams), streams, tmp_path, settings, observe).run()
+    assert found == saved

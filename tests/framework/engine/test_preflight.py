@@ -14,6 +14,7 @@ from preflab import PluginError, UserError
 from preflab.composing.compose import compose
 from preflab.console import commands
 from preflab.engine import data
+from preflab.engine.preflight import check_checkpoints
 from preflab.engine.stages import Stages
 from preflab.jobs.execution import execute
 from preflab.planning.reading import Job, job_of
@@ -47,6 +48,23 @@ def test_components_and_what_is_nested_in_them_say_each_sentence_once() -> None:
     nested = "+algorithm.part={name: part, says: and so do I}"
     assert said("algorithm.says=I know", nested) == ["I know: True", "and so do I"]
     assert calls() == ["algorithm 1"]
+
+
+LARGE = "policy=tiny policy.layers=32 policy.width=4096 policy.heads=32 algorithm=ppo"
+"""6.4 billion weights: weights and two moments of both networks are 155 GB, 12 minutes and 53 s at
+200 MB/s, and a save may take 10."""
+
+
+def test_a_job_that_its_first_save_would_end_is_refused_with_a_cure_that_works() -> None:
+    words = [*LARGE.split(), "runtime.processes=8", "runtime.sharding=full"]
+    stages = Stages(job_of(compose(words, with_hydra=True)).run, lambda hook, **shown: None, {})
+    with pytest.raises(UserError, match=r"checkpoint\.limit_seconds=600 ends the job") as refused:
+        stages.preflight()
+    advised = str(refused.value).rpartition("Give ")[2].removesuffix(".").split()
+    for cure in (advised[:1], advised[-2:]):
+        assert all(word.startswith("checkpoint.") for word in cure)
+        run = job_of(compose([*words, *cure], with_hydra=True)).run
+        check_checkpoints(run, run.stages)
 
 
 def test_what_the_filters_did_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

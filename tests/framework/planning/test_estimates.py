@@ -1,4 +1,4 @@
-"""What a stage may take, by what the most similar one took."""
+"""What a stage may take, by what the same work took."""
 
 from __future__ import annotations
 
@@ -9,57 +9,102 @@ from typing import Any
 import pytest
 
 from preflab.composing.compose import parse
-from preflab.planning.estimates import estimate
+from preflab.planning.estimates import Estimate, estimate, work
 from preflab.planning.reading import check_jobs
-from preflab.planning.run import Stage
+from preflab.planning.run import Run, Stage
 from preflab.storage.artifacts import Artifact
+
+WORDS = ["algorithm=none", "evaluation=none", "reward_model=none"]
 
 
 @pytest.fixture(scope="module")
-def stages() -> dict[str, Stage]:
-    """Two sft stages that differ in the learning rate."""
-    words = ["algorithm=none", "evaluation=none", "reward_model=none"]
-    line = parse([*words, "-m", "sft.optimizer.lr=0.1,0.2"])
-    first, second = (job.run.stage("sft") for job in check_jobs(line))
-    assert first is not None
-    assert second is not None
-    return {"0.1": first, "0.2": second}
+def runs() -> dict[str, Run]:
+    """Runs whose sft stages differ in one option, by that option; "" is the first."""
+    words = ["sft.optimizer.lr=0.2", "sft.batch=8", "sft.mix_coef=0", "policy.width=64"]
+    words += ["pretrain.steps=7"]
+    words += ["runtime.micro_batch=8", "runtime.checkpointing=true", "rollout.batch=8"]
+    first = ["sft.optimizer.lr=0.1"]
+    return {
+        word: check_jobs(parse([*WORDS, *first, *([word] if word else [])]))[0].run
+        for word in ("", *words)
+    }
 
 
-def made(of: Stage, name: str, seconds: float, **changed: Any) -> Artifact:
+def sft(run: Run) -> Stage:
+    """The stage that is asked for."""
+    stage = run.stage("sft")
+    assert stage is not None
+    return stage
+
+
+def made(run: Run, name: str, seconds: float, **changed: Any) -> Artifact:
+    """What the sft stage of a run left, as `preflab.engine.stages` notes it."""
+    of = sft(run)
     facts: dict[str, Any] = {
         "stage": of.name,
         "component": of.choice.name,
         "recipe": of.recipe,
+        "work": work(run, of),
         "cost": {"seconds": seconds, "peak_mb": 400},
     }
     return Artifact(Path(name), facts | changed)
 
 
-def test_the_same_options_count_whatever_the_seed_and_the_code(stages: dict[str, Stage]) -> None:
+def guess(run: Run, *artifacts: Artifact) -> Estimate | None:
+    return estimate(run, sft(run), artifacts)
+
+
+def test_the_same_options_count_whatever_the_seed_and_the_code(runs: dict[str, Run]) -> None:
     """The newest of the equal ones, though another stage was made after it."""
-    recipe = {**stages["0.1"].recipe, "seed": 7, "framework": "older"}
-    artifacts = [
-        made(stages["0.1"], "sft-a", 10.0),
-        made(stages["0.1"], "sft-b", 12.0, recipe=recipe),
-        made(stages["0.2"], "sft-c", 99.0),
-        made(stages["0.1"], "sft-d", 99.0, component="other"),
-        made(stages["0.1"], "x-e", 99.0, stage="x"),
-    ]
-    found = estimate(stages["0.1"], artifacts)
+    run = runs[""]
+    recipe = {**sft(run).recipe, "seed": 7, "framework": "older"}
+    found = guess(
+        run,
+        made(run, "sft-a", 10.0),
+        made(run, "sft-b", 12.0, recipe=recipe),
+        made(runs["sft.optimizer.lr=0.2"], "sft-c", 99.0),
+        made(run, "sft-d", 99.0, component="other"),
+        made(run, "x-e", 99.0, stage="x"),
+    )
     assert found is not None
     assert (found.seconds, found.megabytes, found.different) == (12.0, 400.0, ())
     assert found.words() == "sft-b took"
 
 
-def test_what_was_different_is_named(stages: dict[str, Stage]) -> None:
-    found = estimate(stages["0.1"], [made(stages["0.2"], "sft-c", 99.0)])
+def test_another_rate_is_named(runs: dict[str, Run]) -> None:
+    found = guess(runs[""], made(runs["sft.optimizer.lr=0.2"], "sft-c", 99.0))
     assert found is not None
     assert found.words() == "sft-c took, which had other sft.optimizer.lr"
     far = replace(found, different=("a", "b", "c", "d", "e"))
     assert far.words() == "sft-c took, which had other a, b, c and 2 more"
 
 
-def test_without_an_earlier_run_there_is_no_estimate(stages: dict[str, Stage]) -> None:
-    assert estimate(stages["0.1"], []) is None
-    assert estimate(stages["0.1"], [made(stages["0.1"], "old", 1.0, recipe=None)]) is None
+@pytest.mark.parametrize(
+    "word",
+    [
+        "policy.width=64",
+        "pretrain.steps=7",  # of a stage before
+        "sft.batch=8",
+        "sft.mix_coef=0",  # no documents are read
+        "runtime.micro_batch=8",
+        "runtime.checkpointing=true",
+        "rollout.batch=8",
+    ],
+)
+def test_other_sizes_say_nothing(word: str, runs: dict[str, Run]) -> None:
+    """Neither a run of another model nor one of other batches tells what this one takes."""
+    assert guess(runs[""], made(runs[word], "sft-c", 99.0)) is None
+
+
+def test_another_content_says_nothing(runs: dict[str, Run]) -> None:
+    """A model of the same options in another folder: its path is in no recipe, its digest is."""
+    recipe = sft(runs[""]).recipe
+    policy = {**recipe["uses"]["policy"], "content": [["", "digest of 7B"]]}
+    other = {**recipe, "uses": {**recipe["uses"], "policy": policy}}
+    assert guess(runs[""], made(runs[""], "sft-c", 99.0, recipe=other)) is None
+
+
+def test_without_an_earlier_run_there_is_no_estimate(runs: dict[str, Run]) -> None:
+    run = runs[""]
+    assert guess(run) is None
+    assert guess(run, made(run, "old", 1.0, recipe=None)) is None

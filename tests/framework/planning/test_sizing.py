@@ -10,6 +10,7 @@ import pytest
 from preflab.components import Inspection
 from preflab.composing.compose import parse
 from preflab.memory import Division, Load, ModelShape, memory
+from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
 from preflab.planning.sizing import Sized, division, size, sized
@@ -39,10 +40,12 @@ def test_a_stage_is_what_its_config_says() -> None:
         reference=True,
         scored=0.5,
         batch=config.batch,
-        sampled=min(config.batch, 128),
+        sampled=config.batch,
+        leaves=True,
     )
     shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
-    assert found.memory == memory(shape, load, Division(piece=checkpoints.PIECE))
+    divided = Division(piece=checkpoints.PIECE, decoded=128)  # rollout.batch
+    assert found.memory == memory(shape, load, divided)
     assert found.checkpoint == 2 * 3 * 4 * shape.weights
     assert found.tokens == 32
     assert "frozen weights" in found.words()
@@ -61,6 +64,52 @@ def test_checkpoints_are_counted(saves: dict[str, Any], number: int) -> None:
     sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Division())
     found = Sized(sizes, 1e13, 64, 1e6, 10, CheckpointConfig(**saves))
     assert found.checkpoints(1e11) == number
+    # 2 GB take 10 s at 200 MB/s, and 40 s pass between two: 100 s have room for two.
+    large = replace(found, checkpoint=2e9)
+    assert large.checkpoints(1e11) == (2 if number == 5 else number)
+
+
+def test_several_processes_write_their_parts_at_a_time() -> None:
+    words = ("policy=tiny", "algorithm=ppo", "runtime.sharding=full", "runtime.processes=4")
+    alone, parts = (run_of(*words, f"checkpoint.sharded={k}") for k in ("false", "true"))
+    (one, four) = (sized(run, stage) for run in (alone, parts) for stage in run.stages[-2:-1])
+    assert one is not None
+    assert four is not None
+    assert one.checkpoint == four.checkpoint > 0
+    assert one.saving == 4 * four.saving
+
+
+@pytest.mark.parametrize(("at_a_time", "decoded"), [(100, 100), (1000, 128)])
+def test_each_process_decodes_its_share_so_many_rows_at_a_time(
+    at_a_time: int, decoded: int
+) -> None:
+    """4 processes have 128 of 512 rows each, and decode at most rollout.batch of them together.
+    Keys and values of 4 layers of 128 numbers, for 32 tokens of each row."""
+    words = ("policy=tiny", "algorithm=ppo", "algorithm.batch=512", "algorithm.episodes=512")
+    words += ("rollout.max_tokens=16", "runtime.processes=4", f"rollout.batch={at_a_time}")
+    run = run_of(*words)
+    stage = run.stage("algorithm")
+    assert stage is not None
+    found = sized(run, stage)
+    assert found is not None
+    assert found.memory.cache == 2 * 4 * 4 * 128 * decoded * 32
+
+
+def test_samples_and_evaluation_hold_whole_policies_on_each_process() -> None:
+    """Of 900 training and 100 validation prompts, 100 a step with 4 responses each; the evaluation
+    has its subject, the baseline and a reward model."""
+    run = run_of("policy=tiny", "runtime.sharding=full", "runtime.processes=4")
+    weights = {}
+    for name in ("samples", "evaluation"):
+        stage = run.stage(name)
+        assert stage is not None
+        found = sized(run, stage)
+        assert found is not None
+        assert (found.memory.trained, found.memory.block, found.checkpoint) == (0, 0, 0)
+        weights[name] = found.memory.frozen
+    shape = inspect(run.choices["policy"]).shape
+    assert shape is not None
+    assert weights == {"samples": 4 * shape.weights, "evaluation": 3 * 4 * shape.weights}
 
 
 def test_the_prompt_of_a_ranking_is_read_once() -> None:
@@ -100,15 +149,26 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stage_without_models_of_its_own_is_not_reckoned() -> None:
     run = run_of("policy=tiny", "algorithm=none")
-    evaluation = run.stage("evaluation")
-    assert evaluation is not None
-    assert sized(run, evaluation) is None
+    comparisons = run.stage("comparisons")
+    assert comparisons is not None
+    assert sized(run, comparisons) is None
 
 
-@pytest.mark.parametrize(("device", "cpu"), [(Device.auto, True), (Device.cuda, False)])
-def test_the_runtime_divides(device: Device, cpu: bool) -> None:
-    found = division(RuntimeConfig(device=device, processes=2, micro_batch=8))
-    assert found == Division(micro_batch=8, processes=2, cpu=cpu)
+@pytest.mark.parametrize(
+    ("device", "here", "cpu"),
+    [
+        (Device.auto, False, True),
+        (Device.auto, True, False),
+        (Device.cuda, False, False),  # planned for another machine
+        (Device.cpu, True, True),
+    ],
+)
+def test_the_runtime_divides(
+    device: Device, here: bool, cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preflab.precision.has_gpu", lambda: here)
+    found = division(RuntimeConfig(device=device, processes=2, micro_batch=8, offload=True))
+    assert found == Division(micro_batch=8, processes=2, cpu=cpu, offload=True)
 
 
 def test_sizes_have_a_unit_that_fits() -> None:

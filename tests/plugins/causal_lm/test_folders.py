@@ -62,6 +62,25 @@ def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
         locate(str(tmp_path / "empty"), None)
 
 
+def test_a_plan_does_without_weights_and_a_run_does_not(folder: Path, tmp_path: Path) -> None:
+    """A config and a tokenizer say all sizes. Weights in another form are refused as ever."""
+    for file in folder.glob("*.json"):
+        shutil.copy(file, tmp_path)
+    given, bare = (PretrainedConfig(path=str(path)) for path in (folder, tmp_path))
+    whole, seen = inspect_pretrained(given), inspect_pretrained(bare)
+    assert seen.shape == whole.shape
+    assert (seen.pretrained, seen.tokenizer) == (True, whole.tokenizer)
+    assert given.missing() == ""
+    assert "the weights are missing" in bare.missing()
+    with pytest.raises(UserError, match=r"the weights are missing"):
+        FolderSource(tmp_path).create(torch.Generator())
+    with pytest.raises(UserError, match=r"the weights are missing"):
+        locate(str(tmp_path), None)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"Pickled weights are not read"):
+        locate(str(tmp_path), None, whole=False)
+
+
 @pytest.mark.parametrize(
     "path,cure",
     [

@@ -1,0 +1,133 @@
+"""How long the stages of a plan may take, and how much memory: by earlier runs that did the same
+work, and by the sizes in the config."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from preflab.errors import UserError
+from preflab.planning.asking import missing
+from preflab.planning.estimates import estimate
+from preflab.planning.reading import Job
+from preflab.planning.run import Run, Stage
+from preflab.planning.sizing import DISK, Sized, duration, size, sized
+from preflab.precision import on_gpu
+from preflab.runtime import NO_GPU, Device
+from preflab.storage.artifacts import Store
+
+GFLOPS = "--gflops"
+YARDSTICK = 1e11
+"""Operations a second of a processor at which a time is named: what two cores do in float32, more
+or less."""
+Ahead = Sequence[tuple[Run, Stage]]
+"""Stages that are to be computed, each with a run that does."""
+
+
+def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
+    """The words without ``--gflops N``, and operations a second; 0 if they are not given."""
+    if GFLOPS not in arguments:
+        return list(arguments), 0.0
+    place = list(arguments).index(GFLOPS)
+    given = "".join(arguments[place + 1 : place + 2])
+    try:
+        speed = float(given) * 1e9
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < math.inf:
+        raise UserError(
+            f"{GFLOPS} is {given or 'given without a number'}, but must be a number > 0: billions "
+            f"of operations a second of all processes together, for example {GFLOPS} 200."
+        )
+    return [*arguments[:place], *arguments[place + 2 :]], speed
+
+
+def on_this_machine(job: Job) -> Job:
+    """The job, on the processor if it asks for a GPU that is not here: so that it can be asked what
+    it would say."""
+    settings = job.run.settings
+    if settings.runtime.device is not Device.cuda:
+        return job
+    import torch
+
+    if torch.cuda.device_count():
+        return job
+    runtime = replace(settings.runtime, device=Device.cpu)
+    return replace(job, run=replace(job.run, settings=replace(settings, runtime=runtime)))
+
+
+def refusals(jobs: Sequence[Job]) -> list[str]:
+    """Why a run of the same command would be refused, though it can be planned."""
+    why = [NO_GPU for job in jobs if on_this_machine(job) is not job]
+    choices = [choice for job in jobs for choice in job.run.all_choices()]
+    why += [f"{choice.key}: {lacks}" for choice in choices if (lacks := missing(choice))]
+    return [f"A run would be refused: {sentence}" for sentence in dict.fromkeys(why)]
+
+
+def sentences(ahead: Ahead, speed: float = 0.0) -> list[str]:
+    """What the stages may take, and by what that is known. speed: operations a second, 0: not
+    given."""
+    roots = {run.store_root for run, _ in ahead}
+    artifacts = [artifact for root in sorted(roots) for artifact in Store(root).complete()]
+    found = [(stage.name, estimate(run, stage, artifacts)) for run, stage in ahead]
+    known = [(name, guess) for name, guess in found if guess is not None]
+    unknown = Counter(name for name, guess in found if guess is None)
+    if not known:
+        nothing = "No earlier run of the same work says how long they take."
+        return [*([nothing] if found else []), *_by_sizes(ahead, speed)]
+    seconds = duration(sum(guess.seconds for _, guess in known))
+    most = max(guess.megabytes for _, guess in known)
+    names = ", ".join(_times(name, number) for name, number in unknown.items())
+    without = f" Without {names}, of which there is no earlier run." if unknown else ""
+    lines = [f"About {seconds}, one stage after the other, and {most:.0f} MB at most.{without}"]
+    for (name, guess), number in Counter(known).items():
+        took = f"{duration(guess.seconds)}{' each' if number > 1 else ''}"
+        lines.append(
+            f"- {_times(name, number)}: {took}, {guess.megabytes:.0f} MB, as {guess.words()}"
+        )
+    return [*lines, *_by_sizes(ahead, speed)]
+
+
+def _times(name: str, number: int) -> str:
+    return f"{number} {name}" if number > 1 else name
+
+
+def _by_sizes(ahead: Ahead, speed: float) -> list[str]:
+    """What stages take by the sizes in the config: memory of a process, and time of arithmetic."""
+    reckoned = [(run, stage, sized(run, stage)) for run, stage in ahead]
+    found = [(run, stage, guess) for run, stage, guess in reckoned if guess is not None]
+    if not found:
+        return []
+    lines = Counter(
+        (stage.name, guess.words() + _work(guess, speed or _usual(run)))
+        for run, stage, guess in found
+    )
+    tokens = max(guess.tokens for _, _, guess in found)
+    return [
+        f"Reckoned from the sizes in the config, with rows of at most {tokens} tokens. Times are "
+        f"rough: arithmetic divided by a speed, not measured; {GFLOPS} N gives another speed.",
+        *(f"- {_times(name, number)}: {words}" for (name, words), number in lines.items()),
+    ]
+
+
+def _usual(run: Run) -> float:
+    """Operations a second that a time is named at; 0 for GPUs, of which there are too many
+    kinds."""
+    return 0.0 if on_gpu(run.settings.runtime) else YARDSTICK
+
+
+def _work(guess: Sized, speed: float) -> str:
+    """Phrases on the arithmetic and on the checkpoints, with times if a speed is known."""
+    if not guess.flops:
+        return ""
+    work = f"; {guess.flops:.1e} floating-point operations"
+    number = guess.checkpoints(speed) if speed else 0
+    if speed:
+        work += f", {duration(guess.flops / speed)} at {speed / 1e9:,.0f} GFLOP/s"
+    if not guess.checkpoint or (speed and not number):
+        return work
+    count = "1 checkpoint" if number == 1 else f"{number or ''} checkpoints".strip()
+    each = f"{duration(guess.saving)}{'' if number == 1 else ' each'}"
+    return f"{work}, and {count} of {size(guess.checkpoint)}, {each} at {DISK / 1e6:.0f} MB/s"
