@@ -80,8 +80,11 @@ def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
     launched = as_launched(config, fsdp)
     assert (launched.sharding, launched.reshard) == (Sharding.full, False)
     assert as_launched(config, {"ACCELERATE_USE_FSDP": "true"}).reshard
-    with pytest.raises(UserError, match=r"fsdp_offload_params false"):
-        as_launched(config, {**fsdp, "FSDP_OFFLOAD_PARAMS": "true"})
+    for word in ("offload_params", "activation_checkpointing_offload"):
+        with pytest.raises(UserError, match=f"fsdp_{word} false"):
+            as_launched(config, {**fsdp, f"FSDP_{word.upper()}": "true"})
+    assert not launched.checkpointing
+    assert as_launched(config, {**fsdp, "FSDP_ACTIVATION_CHECKPOINTING": "true"}).checkpointing
     with pytest.raises(UserError, match=r"DeepSpeed.*runtime\.sharding=full"):
         as_launched(config, {"ACCELERATE_USE_DEEPSPEED": "true"})
     bf16 = {"ACCELERATE_MIXED_PRECISION": "bf16"}
@@ -89,6 +92,50 @@ def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
         as_launched(config, bf16)
     own = RuntimeConfig(precision=Precision.bfloat16)
     assert as_launched(own, bf16) is own
+
+
+@pytest.mark.parametrize(
+    ("version", "strategy", "reshards", "taken"),
+    [
+        ("1", "FULL_SHARD", "true", (Sharding.full, True)),
+        ("1", "1", "true", (Sharding.full, True)),
+        ("1", "SHARD_GRAD_OP", "true", (Sharding.full, False)),
+        ("1", "NO_SHARD", "true", (Sharding.none, True)),
+        # accelerate launch gives both; each version reads one of them.
+        ("1", "FULL_SHARD", "false", (Sharding.full, True)),
+        ("2", "HYBRID_SHARD", "false", (Sharding.full, False)),
+    ],
+)
+def test_a_way_to_divide_weights_is_taken_over(
+    version: str, strategy: str, reshards: str, taken: tuple[Sharding, bool]
+) -> None:
+    variables = {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": version,
+        "FSDP_SHARDING_STRATEGY": strategy,
+        "FSDP_RESHARD_AFTER_FORWARD": reshards,
+    }
+    config = as_launched(RuntimeConfig(), variables)
+    assert (config.sharding, config.reshard) == taken
+
+
+@pytest.mark.parametrize("strategy", ["HYBRID_SHARD", "HYBRID_SHARD_ZERO2", "4"])
+def test_a_way_to_divide_weights_that_is_not_there_is_refused_by_its_name(strategy: str) -> None:
+    variables = {"ACCELERATE_USE_FSDP": "true", "FSDP_SHARDING_STRATEGY": strategy}
+    cure = rf"fsdp_sharding_strategy {strategy}: .*Allowed: FULL_SHARD, SHARD_GRAD_OP, NO_SHARD"
+    with pytest.raises(UserError, match=cure):
+        as_launched(RuntimeConfig(), variables)
+
+
+def test_more_processes_than_gpus_are_refused_before_cuda_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two GPUs; one alone may be another one in each process (srun --gpus-per-task=1)."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"3 processes .* 2 GPU\(s\).*--nproc_per_node 2"):
+        Runtime(RuntimeConfig())
 
 
 def test_micro_batches_are_consecutive() -> None:

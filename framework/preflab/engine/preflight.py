@@ -116,9 +116,13 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
             )
         return
     if asked.sharding is Sharding.none:
+        taken = ("reshard", "checkpointing")
+        values = ((k, getattr(asked, k), getattr(runtime, k)) for k in taken)
+        words = "".join(f" runtime.{k}={str(new).lower()}" for k, old, new in values if old != new)
         yield (
-            "accelerate launch --use_fsdp is taken as runtime.sharding=full. How blocks are "
-            "wrapped and checkpoints are written is preflab's own; other FSDP options are not read."
+            f"accelerate launch --use_fsdp is taken as runtime.sharding=full{words}. How blocks "
+            "are wrapped and checkpoints are written is preflab's own; other FSDP options are not "
+            "read."
         )
     if max(asked.processes, world_size()) == 1:
         yield (

@@ -37,7 +37,7 @@ from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
 from preflab.planning.reading import Job, job_from
-from preflab.runtime import NO_GPU, Device, world_size
+from preflab.runtime import world_size
 from preflab.signals import (
     Stopped,
     StopRequest,
@@ -72,8 +72,9 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
     a multirun are in its ledger. What is refused before any work leaves nothing on the disk. root:
     the folder of the multirun, if earlier jobs of it have made it."""
-    _check_devices(jobs)
-    gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
+    launcher = line.config.hydra.launcher if line.multirun and line.config else None
+    gpus.check_devices(launcher, jobs)
+    gpus.check(launcher, jobs)
     if root is None:
         check_places(line, jobs)
     with contextlib.ExitStack() as held:
@@ -113,16 +114,6 @@ def _looked_at(line: CommandLine, jobs: Sequence[Job]) -> Stages | None:
 def _alone(job: Job) -> bool:
     """Whether a job asks for no processes besides those that are there."""
     return job.run.settings.runtime.processes == 1 or world_size() > 1
-
-
-def _check_devices(jobs: Sequence[Job]) -> None:
-    """`UserError` for a GPU that is not here, before a folder is made."""
-    import torch
-
-    for job in jobs:
-        # Not is_available(), after which a forked job could not use a GPU.
-        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.device_count():
-            raise UserError(NO_GPU)
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:
