@@ -64,11 +64,13 @@ class Sharding(StrEnum):
 class RuntimeConfig:
     """How to compute; nothing here but precision and determinism is meant to change a result."""
 
-    device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
+    device: Device = option(
+        Device.auto, "cpu, cuda, or auto: a GPU if there is one", affects_result=False
+    )
     precision: Precision = option(
         Precision.float32,
-        "forward pass under autocast if not float32; auto: bfloat16 where the hardware has it and "
-        "it pays, said before the run, and the recipe names what was chosen",
+        "float32, bfloat16 (forward pass under autocast), or auto: bfloat16 where the hardware has "
+        "it and it pays, said before the run, and the recipe names what was chosen",
     )
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(
