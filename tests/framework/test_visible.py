@@ -61,7 +61,7 @@ def test_precision_auto_leaves_out_gpus_that_are_not_visible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A CPU without bfloat16 beside an Ampere: the format, and the reason, are the CPU's."""
-    monkeypatch.setattr(precision.importlib.metadata, "version", lambda name: "2.13.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0")
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset({"avx2"}))
     config = RuntimeConfig(precision=Precision.auto)
     monkeypatch.setenv(VISIBLE, "GPU-aa")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab.storage import durable, once
+from preflab.storage import once
 
 SCRIPT = """
 import sys
@@ -72,7 +73,7 @@ def test_two_processes_read_a_large_file_once_and_one_that_is_killed_holds_up_no
     first.wait()
     wait_for(tmp_path, 2)
     (tmp_path / "hold").unlink()
-    expected = durable.hashlib.sha256(b"numbers").hexdigest()
+    expected = hashlib.sha256(b"numbers").hexdigest()
     assert [process.communicate()[0].strip() for process in others] == [expected] * 2
     assert reads(tmp_path) == 2
 
