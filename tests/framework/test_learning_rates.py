@@ -94,7 +94,9 @@ def test_what_is_too_low_for_adapters_is_told_with_the_words_that_raise_it() -> 
     but at least 2e-5, so that it is not told again, and at most 1e-4."""
     found = [("a.lr", 3e-6), ("b.lr", 9e-6), ("c.lr", 1e-6), ("d.lr", 1.9e-5)]
     (said,) = too_low([*found, ("e.lr", 2e-5), ("f.lr", 0.0)], 7_000_000_000)
-    assert said.startswith("a.lr=3e-06, b.lr=9e-06, c.lr=1e-06, d.lr=1.9e-05: made for training all")
+    assert said.startswith(
+        "a.lr=3e-06, b.lr=9e-06, c.lr=1e-06, d.lr=1.9e-05: made for training all"
+    )
     cure = said.partition("Unless you want that: ")[2]
     assert cure == "a.lr=3e-05 b.lr=9e-05 c.lr=2e-05 d.lr=0.0001"
     raised = [(key, float(rate)) for key, _, rate in (w.partition("=") for w in cure.split())]

@@ -51,8 +51,8 @@ def test_nothing_generic_or_undeclared_is_importable(
 def test_an_extra_is_looked_for_in_the_preflab_that_is_installed(
     extra: str, package: str, binaries: Path, tmp_path: Path, call: Call
 ) -> None:
-    """preflab is on no index, and there is none here: what pip cannot find is what the extra brings,
-    and not preflab."""
+    """preflab is on no index, and here there is none: what pip cannot find is the package of the
+    extra, and not preflab."""
     pip = f"'{binaries}/python' -m pip install --no-index 'preflab[{extra}]' 2>&1"
     said = call(["sh", "-c", pip], tmp_path, expected=1)
     assert f"No matching distribution found for {package}" in said

@@ -9,12 +9,14 @@ import shlex
 import subprocess
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from preflab.composing.compose import compose, parse
 from preflab.jobs import gpus
-from preflab.planning.reading import check_jobs
+from preflab.runtime import RuntimeConfig
 
 ROOT = Path(__file__).parents[3]
 SRUN = """#!/bin/bash
@@ -30,26 +32,25 @@ printf '%s\\n' first second
 """
 
 
-@pytest.mark.slow
 def test_the_printed_study_asks_slurm_for_what_it_says() -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     page = (ROOT / "sweeps" / "README.md").read_text(encoding="utf8")
-    (words,) = re.findall(r"^    preflab (-m .*hydra/launcher=submitit_slurm.*)", page, re.MULTILINE)
-    line = parse(shlex.split(words))
-    jobs = check_jobs(line)
+    printed = re.findall(r"^    preflab (-m .*=submitit_slurm .*)", page, re.MULTILINE)
+    line = parse(shlex.split(*printed))
     assert line.config is not None
     launcher = line.config.hydra.launcher
+    jobs: list[Any] = [fake_job(compose(line.jobs[0]).runtime.gpus_per_job)] * len(line.jobs)
     gpus.check_devices(launcher, jobs)
     gpus.check(launcher, jobs)
     assert len(jobs) == 4
-    asked = {key: launcher[key] for key in ("partition", "account", "timeout_min", "mem_gb")}
-    assert asked == {
-        "partition": "gpu",
-        "account": "my_account",
-        "timeout_min": 1440,
-        "mem_gb": 64,
-    }
-    assert (launcher.cpus_per_task, launcher.gpus_per_node) == (8, 1)
+    asked = ("partition", "account", "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")
+    assert [launcher[key] for key in asked] == ["gpu", "my_account", 1440, 64, 8, 1]
+
+
+def fake_job(number: int) -> SimpleNamespace:
+    """As `gpus` looks at it."""
+    settings = SimpleNamespace(runtime=RuntimeConfig(gpus_per_job=number))
+    return SimpleNamespace(run=SimpleNamespace(settings=settings))
 
 
 def test_the_printed_file_for_sbatch_starts_torchrun_on_every_machine(

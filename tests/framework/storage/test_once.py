@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_two_processes_read_a_large_file_once_and_one_that_is_killed_holds_up_no
     time.sleep(0.5)
     assert reads(tmp_path) == 1
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate()
     wait_for(tmp_path, 2)
     (tmp_path / "hold").unlink()
     expected = hashlib.sha256(b"numbers").hexdigest()
@@ -81,7 +82,7 @@ def test_two_processes_read_a_large_file_once_and_one_that_is_killed_holds_up_no
 def test_one_process_keeps_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert [once.once_here("key", lambda: value) for value in (1, 2)] == [1, 2]
+    assert [once.once_here("key", partial(int, value)) for value in (1, 2)] == [1, 2]
     assert not list(tmp_path.iterdir())
 
 
@@ -90,7 +91,7 @@ def test_what_was_kept_is_read_unless_it_is_damaged_and_goes_with_the_job(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert [once.once_here("key", lambda: [value]) for value in ("a", "b")] == [["a"], ["a"]]
+    assert [once.once_here("key", partial(list, value)) for value in "ab"] == [["a"], ["a"]]
     assert once.once_here("other", lambda: ["b"]) == ["b"]
     (folder,) = tmp_path.iterdir()
     for file in folder.iterdir():
@@ -109,4 +110,4 @@ def test_without_a_place_to_write_each_computes(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert [once.once_here("key", lambda: value) for value in (1, 2)] == [1, 2]
+    assert [once.once_here("key", partial(int, value)) for value in (1, 2)] == [1, 2]

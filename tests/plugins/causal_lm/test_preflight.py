@@ -257,7 +257,9 @@ def test_the_printed_command_trains_adapters_on_own_rankings_with_rates_that_sui
     (line,) = re.findall(r"^    preflab (data=files .*policy=lora.*)", page, re.MULTILINE)
     rows = [{"prompt": f"Greet {i}. ", "chosen": "Hello!", "rejected": "No."} for i in range(30)]
     Path("rankings.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    Path("documents.txt").write_text("\n\n".join(f"Document {i}: " + "text " * 60 for i in range(9)))
+    Path("documents.txt").write_text(
+        "\n\n".join(f"Document {i}: " + "text " * 60 for i in range(30))
+    )
     words = line.replace("FOLDER", str(folder)).split()
     small = ["algorithm.terms.ptx.window=16", "rollout.max_tokens=8"]  # the model has 64 positions
     given = [w for w in words if ".lr=" in w]
@@ -267,7 +269,9 @@ def test_the_printed_command_trains_adapters_on_own_rankings_with_rates_that_sui
         assert exit_code(["plan", *asked]) == 0
         shown = " ".join(capsys.readouterr().out.split())
         assert "made for training all weights" in shown
-        cure = shown.partition("Here adapters")[2].partition("Unless you want that: ")[2].split()[:3]
+        cure = (
+            shown.partition("Here adapters")[2].partition("Unless you want that: ")[2].split()[:3]
+        )
         assert {w.partition("=")[0] for w in cure} == {w.partition("=")[0] for w in given}
         assert exit_code(["plan", *asked, *cure]) == 0
         assert "made for training all weights" not in " ".join(capsys.readouterr().out.split())
