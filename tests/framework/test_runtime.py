@@ -10,7 +10,6 @@ import torch
 from preflab import UserError
 from preflab.runtime import (
     Device,
-    Precision,
     Runtime,
     RuntimeConfig,
     Sharding,
