@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from preflab.errors import UserError
 
+USE_FSDP = "ACCELERATE_USE_FSDP"
 PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 """What ``--mixed_precision`` calls the values of runtime.precision."""
 STRATEGIES = {"full_shard": True, "shard_grad_op": False, "no_shard": None}
@@ -42,7 +45,19 @@ def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
             f"and precision is part of a result: give {cure}, or launch with --mixed_precision "
             f"{PRECISIONS[precision]}."
         )
-    return _fsdp(variables) if variables.get("ACCELERATE_USE_FSDP") == "true" else None
+    return _fsdp(variables) if variables.get(USE_FSDP) == "true" else None
+
+
+@contextlib.contextmanager
+def without_fsdp() -> Iterator[None]:
+    """Within it accelerate does not know of --use_fsdp: weights are divided here, and its own FSDP
+    refuses CPUs."""
+    given = os.environ.pop(USE_FSDP, None)
+    try:
+        yield
+    finally:
+        if given is not None:
+            os.environ[USE_FSDP] = given
 
 
 def _fsdp(variables: Mapping[str, str]) -> Launched:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
-from preflab.launched import launched
+from preflab.launched import launched, without_fsdp
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
@@ -249,7 +249,8 @@ class Runtime:
         # With one visible GPU a launcher may have given each process its own.
         if not cpu and 1 < gpus < here:
             raise UserError(too_many_processes(here, gpus))
-        accelerator = Accelerator(cpu=cpu)
+        with without_fsdp():
+            accelerator = Accelerator(cpu=cpu)
         if world_size() != accelerator.num_processes:
             raise UserError(
                 f"WORLD_SIZE is {world_size()}, but accelerate started "
