@@ -139,11 +139,12 @@ reference: install         ## write the tables of options in conf/README.md and 
 	$(BIN)/python -m preflab_builtin.report.kept sweeps
 
 DIST := build/dist
-dist:                      ## the sdist and, from it, the wheel in dist/, checked as an index would check them
+dist:                      ## sdists and, from them, wheels of preflab and preflab-vllm in dist/, checked as an index would check them
 	test -x $(DIST)/bin/python || $(PYTHON) -m venv $(DIST)
 	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check build twine
 	rm -rf dist
 	$(DIST)/bin/python -m build --outdir dist .
+	$(DIST)/bin/python -m build --outdir dist plugins/preflab-vllm
 	$(DIST)/bin/python -m twine check --strict dist/*
 
 format: install

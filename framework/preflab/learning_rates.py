@@ -92,5 +92,27 @@ def far_above(found: Iterable[tuple[str, float]], parameters: int) -> Iterator[s
         )
 
 
+ADAPTERS = 10.0
+"""The learning rate of adapters as a multiple of that of all weights (Schulman et al. 2025)."""
+LOW = 2.0
+"""A rate of adapters below this many times the usual one of all weights is made for all weights."""
+
+
+def too_low(found: Iterable[tuple[str, float]], parameters: int) -> Iterator[str]:
+    """A sentence on rates with which adapters hardly learn, with ten times each of them as the
+    words that raise it, but within what is usual for adapters. parameters: of the whole model."""
+    usual = fine_tuning_rate(parameters)
+    low = {key: rate for key, rate in found if 0 < rate < LOW * usual}
+    if low:
+        given = ", ".join(f"{key}={rate:g}" for key, rate in low.items())
+        raised = {k: min(ADAPTERS * usual, max(ADAPTERS * r, LOW * usual)) for k, r in low.items()}
+        cure = " ".join(f"{key}={rate:.2g}" for key, rate in raised.items())
+        yield (
+            f"{given}: made for training all weights (about {usual:g} is usual at {parameters:,} "
+            "parameters). Here adapters are trained (policy.lora), which want about ten times as "
+            f"much and hardly learn otherwise. Unless you want that: {cure}"
+        )
+
+
 def _always() -> bool:
     return True

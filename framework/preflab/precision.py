@@ -4,13 +4,11 @@ that the recipe names the format itself and results of two formats are never mix
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from preflab.runtime import Device, Precision, RuntimeConfig
+from preflab.visible import least_capability
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ("amx_bf16", "avx512_bf16")
@@ -65,23 +63,15 @@ def cpu_flags() -> frozenset[str]:
 
 
 def gpu_capability() -> float:
-    """The least compute capability of this machine's GPUs, asked without torch, which must not
-    have seen a GPU before jobs are forked; 0 if there is none, or if torch is made for CPUs."""
-    asks = shutil.which("nvidia-smi")
-    if asks is None or "+cpu" in importlib.metadata.version("torch"):
-        return 0.0
-    words = [asks, "--query-gpu=compute_cap", "--format=csv,noheader"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    found = [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
-    numbers = [float(text) for text in found if text.replace(".", "", 1).isdigit()]
-    return min(numbers, default=0.0)
+    """The least compute capability of the GPUs that this process may use, asked without torch; 0 if
+    there is none, or if torch is made for CPUs."""
+    return 0.0 if "+cpu" in importlib.metadata.version("torch") else least_capability()
 
 
 @cache
 def has_gpu() -> bool:
     """Whether this process may use a GPU, asked once and without torch."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
-    return first not in ("", "-1") and gpu_capability() > 0
+    return gpu_capability() > 0
 
 
 def on_gpu(config: RuntimeConfig) -> bool:

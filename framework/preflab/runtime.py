@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
+from preflab.launched import launched, without_fsdp
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
@@ -24,6 +25,15 @@ T = TypeVar("T")
 
 
 NO_GPU = "runtime.device=cuda, but torch sees no GPU. Allowed here: auto, cpu."
+
+
+def too_many_processes(processes: int, gpus: int) -> str:
+    """What is wrong with more processes on this machine than it has GPUs, and the cure."""
+    return (
+        f"A job of {processes} processes on this machine, but torch sees {gpus} GPU(s), and each "
+        f"process takes one. Give runtime.processes={gpus} (torchrun: --nproc_per_node {gpus}), or "
+        "runtime.device=cpu."
+    )
 
 
 class Device(StrEnum):
@@ -50,19 +60,17 @@ class Sharding(StrEnum):
     full = "full"
 
 
-PRECISIONS = {Precision.float32: "no", Precision.bfloat16: "bf16"}
-"""What ``accelerate launch --mixed_precision`` calls them."""
-
-
 @dataclass
 class RuntimeConfig:
     """How to compute; nothing here but precision and determinism is meant to change a result."""
 
-    device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
+    device: Device = option(
+        Device.auto, "cpu, cuda, or auto: a GPU if there is one", affects_result=False
+    )
     precision: Precision = option(
         Precision.float32,
-        "forward pass under autocast if not float32; auto: bfloat16 where the hardware has it and "
-        "it pays, said before the run, and the recipe names what was chosen",
+        "float32, bfloat16 (forward pass under autocast), or auto: bfloat16 where the hardware has "
+        "it and it pays, said before the run, and the recipe names what was chosen",
     )
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(
@@ -140,6 +148,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def local_world_size() -> int:
+    """Number of processes of this job on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def threads(config: RuntimeConfig) -> int | None:
     """CPU threads of torch in a process; None where torch decides and has not been asked to
     compute."""
@@ -179,31 +192,15 @@ def keep_memory(keep: bool = True) -> None:
 def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
     """The config with what ``accelerate launch`` asks for by environment variables: --use_fsdp is
     sharding=full. `UserError` with the cure for what it asks and this engine does not do."""
-    if variables.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        raise UserError(
-            "accelerate launch --use_deepspeed: preflab does not run DeepSpeed. Leave it out and "
-            "give runtime.sharding=full, which divides weights, gradients and moments as ZeRO-3 "
-            "does."
-        )
-    asked = variables.get("ACCELERATE_MIXED_PRECISION", "no")
-    if asked not in ("no", PRECISIONS[config.precision]):
-        own = {short: long for long, short in PRECISIONS.items()}.get(asked)
-        cure = f"runtime.precision={own.value}" if own else "runtime.precision=bfloat16 (bf16)"
-        raise UserError(
-            f"accelerate launch --mixed_precision {asked}, but runtime.precision is "
-            f"{config.precision.value}, and precision is part of a result: give {cure}, or launch "
-            f"with --mixed_precision {PRECISIONS[config.precision]}."
-        )
-    if variables.get("ACCELERATE_USE_FSDP") != "true":
+    asked = launched(variables, config.precision.value)
+    if asked is None:
         return config
-    if variables.get("FSDP_OFFLOAD_PARAMS") == "true":
-        raise UserError(
-            "accelerate launch --fsdp_offload_params true: preflab keeps weights on their device. "
-            "Launch with --fsdp_offload_params false."
-        )
-    asked = variables.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
-    keeps = asked in ("false", "shard_grad_op", "no_shard")
-    return replace(config, sharding=Sharding.full, reshard=config.reshard and not keeps)
+    return replace(
+        config,
+        sharding=Sharding.full if asked.divided else config.sharding,
+        reshard=config.reshard and asked.reshard,
+        checkpointing=config.checkpointing or asked.checkpointing,
+    )
 
 
 class StandIn(list[T]):
@@ -248,7 +245,12 @@ class Runtime:
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
         if config.device is Device.cuda and cpu:
             raise UserError(NO_GPU)
-        accelerator = Accelerator(cpu=cpu)
+        here, gpus = local_world_size(), torch.cuda.device_count()
+        # With one visible GPU a launcher may have given each process its own.
+        if not cpu and 1 < gpus < here:
+            raise UserError(too_many_processes(here, gpus))
+        with without_fsdp():
+            accelerator = Accelerator(cpu=cpu)
         if world_size() != accelerator.num_processes:
             raise UserError(
                 f"WORLD_SIZE is {world_size()}, but accelerate started "

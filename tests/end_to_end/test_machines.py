@@ -1,19 +1,23 @@
-"""Two machines, played by two torchrun agents on the loopback: with one folder, and with a folder
-each."""
+"""Jobs that launchers of others start: two machines, played by two torchrun agents on the loopback,
+with one folder and with a folder each; and accelerate's launcher."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from end_to_end.runs import digests, preflab
+from support import largest_difference
 
 pytestmark = pytest.mark.reliability
 
@@ -73,3 +77,36 @@ def test_two_machines_with_a_folder_each_end_within_the_first_stage(tmp_path: Pa
     # Whoever ends first, torchrun stops the other, if it is still there.
     assert "exitcode  : 4" in "".join(logs)
     assert not list(tmp_path.glob("*/artifacts/pretrain-*/artifact.json"))
+
+
+def test_accelerate_launch_divides_the_weights_as_it_is_asked_to(tmp_path: Path) -> None:
+    """The command of framework/README.md, on two processes of a CPU; the weights are those that one
+    process trains, but for the order of sums."""
+    launched, alone = tmp_path / "launched", tmp_path / "alone"
+    launched.mkdir()
+    alone.mkdir()
+    page = (Path(__file__).parents[2] / "framework" / "README.md").read_text(encoding="utf8")
+    (given,) = re.findall(r"`accelerate (launch --use_fsdp .*) -m preflab WORDS`", page)
+    left_out = ("sft", "samples", "comparisons", "labeler", "reward_model")
+    words = (*WORDS, *(f"{group}=none" for group in left_out), "runtime.device=cpu")
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.accelerate_cli"),
+        *given.replace("--num_processes 8", "--num_processes 2").split(),
+        *("--fsdp_sharding_strategy", "SHARD_GRAD_OP", "--fsdp_activation_checkpointing", "true"),
+        *("-m", "preflab", *words),
+    ]
+    log = launched / "log.txt"
+    with log.open("wb") as stream:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        options: dict[str, Any] = {"cwd": launched, "env": environment, "timeout": 480}
+        done = subprocess.run(command, stdout=stream, stderr=stream, check=False, **options)
+    said = log.read_text()
+    assert done.returncode == 0, said[-3000:]
+    asked = "runtime.sharding=full runtime.reshard=false runtime.checkpointing=true"
+    assert f"--use_fsdp is taken as {asked}." in said
+    assert preflab(alone, *words) == 0
+    two, one = (
+        load_file(*folder.glob("artifacts/pretrain-*/model/model.safetensors"))
+        for folder in (launched, alone)
+    )
+    assert largest_difference(one, two) <= 1e-5

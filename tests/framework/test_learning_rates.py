@@ -14,6 +14,7 @@ from preflab.learning_rates import (
     fine_tuning_rate,
     pretraining_rate,
     rates,
+    too_low,
 )
 from preflab.optimization import OptimizerConfig
 from preflab.planning.reading import job_of
@@ -88,6 +89,20 @@ def test_what_is_far_above_is_told_with_the_words_that_mend_it() -> None:
     assert not list(far_above(found[2:], SMOLLM2))
 
 
+def test_what_is_too_low_for_adapters_is_told_with_the_words_that_raise_it() -> None:
+    """7B is fine-tuned at 1e-5: below 2e-5 a rate is made for all weights. Ten times each is told,
+    but at least 2e-5, so that it is not told again, and at most 1e-4."""
+    found = [("a.lr", 3e-6), ("b.lr", 9e-6), ("c.lr", 1e-6), ("d.lr", 1.9e-5)]
+    (said,) = too_low([*found, ("e.lr", 2e-5), ("f.lr", 0.0)], 7_000_000_000)
+    assert said.startswith(
+        "a.lr=3e-06, b.lr=9e-06, c.lr=1e-06, d.lr=1.9e-05: made for training all"
+    )
+    cure = said.partition("Unless you want that: ")[2]
+    assert cure == "a.lr=3e-05 b.lr=9e-05 c.lr=2e-05 d.lr=0.0001"
+    raised = [(key, float(rate)) for key, _, rate in (w.partition("=") for w in cure.split())]
+    assert not list(too_low(raised, 7_000_000_000))
+
+
 def _told(parameters: int, *words: str) -> set[str]:
     """Keys of the rates of a composed run that are far above those for a model of a size."""
     run = job_of(compose(["pretrain=none", *words], with_hydra=True)).run
@@ -114,6 +129,7 @@ def test_presets_for_the_tiny_policy_are_told_and_presets_for_real_models_are_no
         assert not _told(SMOLLM2, *words)
     for words in (
         ("sft=pretrained", "reward_model=kwise_pretrained", "algorithm=ppo_pretrained"),
+        ("sft=pretrained", "reward_model=kwise_pretrained", "algorithm=ppo_ptx_pretrained"),
         ("sft=instructgpt", "reward_model=kwise_instructgpt", "algorithm=ppo_instructgpt"),
     ):
         assert not _told(SMOLLM2, *words)

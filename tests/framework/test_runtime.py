@@ -10,11 +10,9 @@ import torch
 from preflab import UserError
 from preflab.runtime import (
     Device,
-    Precision,
     Runtime,
     RuntimeConfig,
     Sharding,
-    as_launched,
     is_main,
     threads,
     weight,
@@ -73,22 +71,15 @@ def test_what_is_only_read_keeps_the_micro_batches_of_one_process() -> None:
     assert [list(rows) for rows in second.read(range(4))] == [[2, 3]]
 
 
-def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
-    config = RuntimeConfig()
-    assert as_launched(config, {"ACCELERATE_MIXED_PRECISION": "no"}) is config
-    fsdp = {"ACCELERATE_USE_FSDP": "true", "FSDP_RESHARD_AFTER_FORWARD": "false"}
-    launched = as_launched(config, fsdp)
-    assert (launched.sharding, launched.reshard) == (Sharding.full, False)
-    assert as_launched(config, {"ACCELERATE_USE_FSDP": "true"}).reshard
-    with pytest.raises(UserError, match=r"fsdp_offload_params false"):
-        as_launched(config, {**fsdp, "FSDP_OFFLOAD_PARAMS": "true"})
-    with pytest.raises(UserError, match=r"DeepSpeed.*runtime\.sharding=full"):
-        as_launched(config, {"ACCELERATE_USE_DEEPSPEED": "true"})
-    bf16 = {"ACCELERATE_MIXED_PRECISION": "bf16"}
-    with pytest.raises(UserError, match=r"give runtime\.precision=bfloat16"):
-        as_launched(config, bf16)
-    own = RuntimeConfig(precision=Precision.bfloat16)
-    assert as_launched(own, bf16) is own
+def test_more_processes_than_gpus_are_refused_before_cuda_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two GPUs; one alone may be another one in each process (srun --gpus-per-task=1)."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"3 processes .* 2 GPU\(s\).*--nproc_per_node 2"):
+        Runtime(RuntimeConfig())
 
 
 def test_micro_batches_are_consecutive() -> None:

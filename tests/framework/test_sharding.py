@@ -3,6 +3,7 @@ with them gives is in tests/end_to_end/test_sharding.py."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ class Tied(nn.Module):
         self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
         self.head = nn.Linear(4, 5, bias=False)
         self.head.weight = self.embedding.weight
+
+
+Forward = Callable[[Tied, torch.Tensor], torch.Tensor]
 
 
 def divided(folder: Path) -> None:
@@ -97,7 +101,32 @@ def divided(folder: Path) -> None:
     with torch.no_grad():
         local(part.get_parameter("head.weight")).add_(1)
     assert not same(gathered(part.state_dict()), gathered(module.state_dict()))
+    keeps = RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full, reshard=False)
+    keeps_between_passes(Runtime(keeps), forward)
     (folder / f"{runtime.rank}").touch()
+
+
+def keeps_between_passes(runtime: Runtime, forward: Forward) -> None:
+    """runtime.reshard=false: a block's weights stay whole from its forward pass to its backward
+    pass, and nowhere else; the gradient is that of whole weights, once from each process."""
+    module, twin, ids = Tied(), Tied(), torch.tensor([1, 4])
+    twin.load_state_dict(module.state_dict())
+    runtime.shard(module)
+    optimization = Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "kept")
+    assert all(map(is_divided, module.parameters()))
+    with torch.no_grad():
+        forward(module, ids)
+    assert all(map(is_divided, module.parameters()))
+    loss = forward(module, ids).square().sum()
+    assert not is_divided(module.get_parameter("blocks.0.weight"))
+    loss.backward()
+    forward(twin, ids).square().sum().backward()
+    assert all(map(is_divided, module.parameters()))
+    for name, parameter in twin.named_parameters():
+        gradient: Any = gathered(module.get_parameter(name).grad)
+        alone: Any = parameter.grad
+        assert torch.allclose(gradient, 2 * alone)
+    optimization.step(0)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -47,6 +47,17 @@ def test_nothing_generic_or_undeclared_is_importable(
     assert call([binaries / "python", "-c", code], tmp_path).strip() == "[]"
 
 
+@pytest.mark.parametrize("extra, package", [("lora", "peft"), ("qlora", "bitsandbytes")])
+def test_an_extra_is_looked_for_in_the_preflab_that_is_installed(
+    extra: str, package: str, binaries: Path, tmp_path: Path, call: Call
+) -> None:
+    """preflab is on no index, and here there is none: what pip cannot find is the package of the
+    extra, and not preflab."""
+    pip = f"'{binaries}/python' -m pip install --no-index 'preflab[{extra}]' 2>&1"
+    said = call(["sh", "-c", pip], tmp_path, expected=1)
+    assert f"No matching distribution found for {package}" in said
+
+
 def test_help_lists_algorithms(binaries: Path, tmp_path: Path, call: Call) -> None:
     text = call([binaries / "preflab", "--help"], tmp_path)
     algorithms = next(line for line in text.splitlines() if line.strip().startswith("algorithm:"))

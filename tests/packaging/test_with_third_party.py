@@ -198,3 +198,18 @@ def test_written_packages_install_pass_and_run(
         assert words[0] == "preflab"
         call([preflab, *words[1:], "artifacts.dir=artifacts"], tmp_path, **OFFLINE)
     assert len(_summaries(tmp_path)) == len(KINDS)
+
+
+def test_preflab_vllm_is_a_wheel_beside_ours(
+    binaries: Path, backend: Sequence[str], call: Call, tmp_path: Path
+) -> None:
+    """Built from its sdist, as `make dist` does, and installed without an index."""
+    source = ROOT / "plugins" / "preflab-vllm"
+    sdist = tmp_path / call([*backend, "build_sdist", tmp_path], source).strip().splitlines()[-1]
+    call(["tar", "xzf", sdist, "-C", tmp_path], tmp_path)
+    unpacked = tmp_path / sdist.name.removesuffix(".tar.gz")
+    wheel = tmp_path / call([*backend, "build_wheel", tmp_path], unpacked).strip().splitlines()[-1]
+    pip = [binaries / "python", "-m", "pip", "install", "--quiet", "--no-index"]
+    call([*pip, wheel], tmp_path)
+    shown = call([binaries / "preflab", "plugins", "show", "rollout", "vllm"], tmp_path)
+    assert "(preflab-vllm 0.1.0)" in shown

@@ -14,7 +14,7 @@ from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import ChecksScalar, SeesBatch
-from preflab.learning_rates import far_above, rates
+from preflab.learning_rates import far_above, rates, too_low
 from preflab.lengths import check_prompts
 from preflab.optimization import sees_no_batch
 from preflab.options import in_use
@@ -108,13 +108,16 @@ def _notice(choice: Choice, said: str) -> Notice:
 
 
 def _rates(run: Run) -> Iterator[Notice]:
-    """A sentence on learning rates that ruin the weights that the policy brings; also those of
-    stages that are finished, since the others go on from them."""
+    """A sentence on learning rates that ruin the weights that the policy brings, or that are too
+    low for adapters; also those of stages that are finished, since the others go on from them."""
     policy = inspect(run.choices["policy"])
-    if policy.pretrained and policy.parameters:
+    if policy.pretrained:
         choices = [choice for stage in run.stages for choice in stage.choice.all()]
         found = [rate for choice in choices for rate in rates(choice.config, choice.key)]
-        yield from (Notice("", said) for said in far_above(found, policy.parameters))
+        if policy.parameters:
+            yield from (Notice("", said) for said in far_above(found, policy.parameters))
+        elif policy.shape and policy.shape.adapters:
+            yield from (Notice("", said) for said in too_low(found, policy.shape.weights))
 
 
 def _of_sharding(environment: Environment) -> Iterator[str]:
@@ -129,9 +132,13 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
             )
         return
     if asked.sharding is Sharding.none:
+        taken = ("reshard", "checkpointing")
+        values = ((k, getattr(asked, k), getattr(runtime, k)) for k in taken)
+        words = "".join(f" runtime.{k}={str(new).lower()}" for k, old, new in values if old != new)
         yield (
-            "accelerate launch --use_fsdp is taken as runtime.sharding=full. How blocks are "
-            "wrapped and checkpoints are written is preflab's own; other FSDP options are not read."
+            f"accelerate launch --use_fsdp is taken as runtime.sharding=full{words}. How blocks "
+            "are wrapped and checkpoints are written is preflab's own; other FSDP options are not "
+            "read."
         )
     if max(asked.processes, world_size()) == 1:
         yield (

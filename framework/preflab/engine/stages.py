@@ -36,6 +36,7 @@ from preflab.runtime import is_main, world_size
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, opened, read_rows
 from preflab.storage.durable import writing
+from preflab.storage.once import forget
 
 
 @dataclass(frozen=True)
@@ -305,6 +306,7 @@ class Stages:
         """Part from the other processes of this job, if there are any."""
         if world_size() > 1:
             self.environment.runtime.close()
+            forget()
 
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,28 +20,42 @@ from omegaconf import DictConfig, flag_override
 
 from preflab.errors import UserError
 from preflab.planning.reading import Job
-from preflab.runtime import Device, world_size
+from preflab.runtime import NO_GPU, Device, too_many_processes, world_size
+from preflab.visible import VISIBLE, asked, named
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-_LIST = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 KEY = "runtime.gpus_per_job"
 IN_TURN, JOBLIB, SLURM = ".BasicLauncher", ".JoblibLauncher", ".SlurmLauncher"
 """Ends of the names of launchers."""
 
 
 def visible() -> list[str]:
-    """The GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes.
+    """The GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes."""
+    names = named()
+    return list(map(str, range(_count()))) if names is None else names
 
-    That variable counts up to its first name of no device, as CUDA reads it.
+
+def _count() -> int:
+    """GPUs that torch sees. Not is_available(), after which a forked job could not use a GPU."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def check_devices(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
+    """`UserError` for a GPU that is not here, or for more processes than there are GPUs, before a
+    folder is made. Jobs of Slurm see the GPUs of other machines.
+
+    launcher: as for `check`.
     """
-    named = os.environ.get(VISIBLE)
-    if named is None:
-        import torch
-
-        return [str(number) for number in range(torch.cuda.device_count())]
-    names = [name.strip() for name in named.split(",")]
-    none = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
-    return names[:none]
+    if launcher is not None and str(launcher.get("_target_")).endswith(SLURM):
+        return
+    for runtime in (job.run.settings.runtime for job in jobs):
+        if runtime.device is Device.cuda and not _count():
+            raise UserError(NO_GPU)
+        if runtime.device is not Device.cpu and world_size() == 1 < runtime.processes:
+            there = _count()
+            if 0 < there < runtime.processes:
+                raise UserError(too_many_processes(runtime.processes, there))
 
 
 def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
@@ -51,7 +64,7 @@ def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
 
     launcher: Hydra's, of a multirun; None for a single run.
     """
-    most = max((asked(job) for job in jobs), default=0)
+    most = max((wanted(job) for job in jobs), default=0)
     if not most:
         return
     if world_size() > 1:
@@ -60,7 +73,7 @@ def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
         _check_job(job)
     target = "" if launcher is None else str(launcher.get("_target_"))
     if launcher is not None and target.endswith(SLURM):
-        _ask_slurm(launcher, {asked(job) for job in jobs})
+        _ask_slurm(launcher, {wanted(job) for job in jobs})
         return
     if launcher is not None and not target.endswith((IN_TURN, JOBLIB)):
         raise UserError(
@@ -76,13 +89,13 @@ def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
         raise UserError(_too_many(most, at_a_time, there))
 
 
-def asked(job: Job) -> int:
+def wanted(job: Job) -> int:
     """GPUs that a job asks for; 0: it takes those that there are."""
     return job.run.settings.runtime.gpus_per_job or 0
 
 
 def _check_job(job: Job) -> None:
-    runtime, number = job.run.settings.runtime, asked(job)
+    runtime, number = job.run.settings.runtime, wanted(job)
     if number and runtime.device is Device.cpu:
         raise UserError(
             f"{KEY}={number}, but runtime.device=cpu uses no GPU: leave one of them out."
@@ -141,7 +154,7 @@ def own(job: Job, dealt: bool = False) -> Iterator[None]:
 
     dealt: somebody else has dealt the GPUs.
     """
-    number = asked(job)
+    number = wanted(job)
     if not number or dealt:
         yield
         return
@@ -171,11 +184,7 @@ def _folder() -> Path:
 def identities(names: Sequence[str]) -> list[str]:
     """What stands for each GPU in every command, whether that calls it by its number or by (the
     beginning of) its UUID: the UUID if the driver's tool tells it, else the name."""
-    try:
-        said = subprocess.run(_LIST, capture_output=True, text=True, timeout=60, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return list(names)
-    known = dict(line.split(", ", 1) for line in said.splitlines() if ", " in line)
+    known = {index: uuid for index, uuid in asked("index", "uuid")}
     by_uuid = (next((u for u in known.values() if u.startswith(name)), name) for name in names)
     return [known.get(name, uuid) for name, uuid in zip(names, by_uuid, strict=True)]
 

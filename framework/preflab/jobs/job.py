@@ -30,7 +30,7 @@ from preflab.composing.compose import CommandLine
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.engine.stages import Stages
-from preflab.errors import PreflabError, UserError, Waiting
+from preflab.errors import PreflabError, Waiting
 from preflab.garbage import seldom_searched
 from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show
@@ -38,7 +38,7 @@ from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
 from preflab.planning.asking import missing
 from preflab.planning.reading import Job, job_from
-from preflab.runtime import NO_GPU, Device, world_size
+from preflab.runtime import world_size
 from preflab.signals import (
     Stopped,
     StopRequest,
@@ -73,9 +73,10 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
     a multirun are in its ledger. What is refused before any work leaves nothing on the disk. root:
     the folder of the multirun, if earlier jobs of it have made it."""
-    _check_devices(jobs)
     _check_inputs(jobs)
-    gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
+    launcher = line.config.hydra.launcher if line.multirun and line.config else None
+    gpus.check_devices(launcher, jobs)
+    gpus.check(launcher, jobs)
     if root is None:
         check_places(line, jobs)
     with contextlib.ExitStack() as held:
@@ -115,16 +116,6 @@ def _looked_at(line: CommandLine, jobs: Sequence[Job]) -> Stages | None:
 def _alone(job: Job) -> bool:
     """Whether a job asks for no processes besides those that are there."""
     return job.run.settings.runtime.processes == 1 or world_size() > 1
-
-
-def _check_devices(jobs: Sequence[Job]) -> None:
-    """`UserError` for a GPU that is not here, before a folder is made."""
-    import torch
-
-    for job in jobs:
-        # Not is_available(), after which a forked job could not use a GPU.
-        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.device_count():
-            raise UserError(NO_GPU)
 
 
 def _check_inputs(jobs: Sequence[Job]) -> None:

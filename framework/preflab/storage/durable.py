@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import StorageError
+from preflab.storage.once import once_here
 
 DISK_ERRORS = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _SEAL = "seal"
@@ -107,6 +108,10 @@ _digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 """By path: what `cached_digest` knows a file by, and its digest."""
 
 
+LARGE = 2**26
+"""Bytes of a file that one of several processes on a machine reads for all of them."""
+
+
 def cached_digest(path: Path) -> str:
     """sha256 of a file's bytes. A process remembers it while the file's size and time of change
     stay the same: weights are large."""
@@ -114,7 +119,12 @@ def cached_digest(path: Path) -> str:
     with path.open("rb") as stream:
         status = os.fstat(stream.fileno())
         if known_version != _version(status):
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+
+            def read() -> str:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+
+            large = status.st_size >= LARGE
+            digest = once_here(f"sha256 {_version(status)}", read) if large else read()
             remember_digest(path, status, digest)
     return digest
 

@@ -8,13 +8,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from preflab import UserError
 from preflab.rows.pointers import POINTER, check_fetched
 from preflab.storage.durable import cached_digest
+from preflab.storage.once import once_here
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _EMBEDDING = re.compile(
@@ -124,15 +125,15 @@ def blocks(found: Mapping[str, Weight]) -> int:
 
 
 def check_finite(folder: Path) -> None:
-    """`UserError` if a weight is NaN or infinite. A file is looked through once in a process,
-    whatever its name, while its content stays the same."""
+    """`UserError` if a weight is NaN or infinite. A file is looked through once by the processes of
+    a job on a machine, whatever its name, while its content stays the same."""
     found = weights(folder)
     bad: list[str] = []
     for file in sorted({weight.file for weight in found.values()}):
         digest = cached_digest(file)
         if digest not in _not_finite:
-            own = {name: weight for name, weight in found.items() if weight.file == file}
-            _not_finite[digest] = [name for name, weight in own.items() if not _is_finite(weight)]
+            look = partial(_found_bad, found, file)
+            _not_finite[digest] = once_here(f"not finite {digest}", look)
         bad += _not_finite[digest]
     if bad:
         others = f" and {len(bad) - 1} more weights" if len(bad) > 1 else ""
@@ -140,6 +141,10 @@ def check_finite(folder: Path) -> None:
             f"{folder}: {bad[0]}{others} of {len(found)} hold NaN or infinity: the model is "
             "broken, most likely by a training that diverged. Use an earlier checkpoint."
         )
+
+
+def _found_bad(found: Mapping[str, Weight], file: Path) -> list[str]:
+    return [name for name, w in found.items() if w.file == file and not _is_finite(w)]
 
 
 _not_finite: dict[str, list[str]] = {}

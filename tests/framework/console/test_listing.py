@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from preflab import UserError, option
 from preflab.composing.search_path import config_root, registry
@@ -39,6 +40,22 @@ def test_options_have_keys_types_defaults_limits_and_docs() -> None:
         Option("word", "str | None", "null", "a word"),
         Option("inner.rate", "float", "0.5", "a share", ">= 0, <= 1"),
     ]
+
+
+def test_every_setting_is_in_a_table() -> None:
+    """The leaves of conf/config.yaml, which names every setting but those of studies."""
+    config = yaml.safe_load((config_root() / "config.yaml").read_text(encoding="utf8"))
+    settings = {k: v for k, v in config.items() if k not in ("defaults", "hydra")}
+    keys = [
+        f"{key}.{inner}" if inner else key
+        for key, value in settings.items()
+        for inner in (value if isinstance(value, dict) else [""])
+    ]
+    assert {"name", "seed", "runtime.sharding", "checkpoint.sharded", "artifacts.dir"} <= {*keys}
+    text = listing.reference(Registry())
+    assert [key for key in keys if f"\n| `{key}` | " not in text] == []
+    for key in ("study.seeds.at_most", "study.search.trials", "study.claims.NAME.margin"):
+        assert f"\n| `{key}` | " in text
 
 
 def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture[str]) -> None:

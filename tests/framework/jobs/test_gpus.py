@@ -14,9 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
-from preflab import UserError
+from preflab import UserError, visible
 from preflab.jobs import gpus
 from preflab.runtime import Device, RuntimeConfig
 
@@ -34,7 +35,7 @@ SLURM = {
 @pytest.fixture(autouse=True)
 def _four_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of a machine without the driver's tool, whose temporary files are in the test's folder."""
-    monkeypatch.setenv(gpus.VISIBLE, "0,1,2,3")
+    monkeypatch.setenv(visible.VISIBLE, "0,1,2,3")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -46,6 +47,7 @@ def job(**runtime: Any) -> Any:
 
 def checked(launcher: Any, *jobs: Any) -> Any:
     config = None if launcher is None else OmegaConf.create(launcher)
+    gpus.check_devices(config, jobs)
     gpus.check(config, jobs)
     return config
 
@@ -64,8 +66,38 @@ def checked(launcher: Any, *jobs: Any) -> Any:
 def test_what_is_visible_is_read_as_cuda_reads_it(
     monkeypatch: pytest.MonkeyPatch, named: str, names: Sequence[str]
 ) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, named)
+    monkeypatch.setenv(visible.VISIBLE, named)
     assert gpus.visible() == names
+
+
+@pytest.fixture
+def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch counts them."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("_two_gpus")
+@pytest.mark.parametrize("launcher", [None, IN_TURN, {**JOBLIB, "n_jobs": 2}])
+def test_more_processes_than_gpus_are_refused_ahead(launcher: Any) -> None:
+    with pytest.raises(UserError, match=r"3 processes .* 2 GPU\(s\), .*runtime\.processes=2 "):
+        checked(launcher, job(), job(processes=3))
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_as_many_processes_as_gpus_are_taken_and_more_where_no_gpu_is_used() -> None:
+    checked(None, job(processes=2))
+    checked(None, job(processes=3, device=Device.cpu))
+    checked(SLURM, job(processes=3))  # the GPUs of this machine say nothing of its jobs'
+
+
+def test_a_gpu_that_is_not_here_is_refused_but_not_for_jobs_of_slurm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    checked(SLURM, job(device=Device.cuda))
+    checked(None, job(processes=3))
+    with pytest.raises(UserError, match=r"torch sees no GPU"):
+        checked(None, job(device=Device.cuda))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +126,7 @@ def test_jobs_that_cannot_have_their_gpus_are_refused_with_the_cure(
 
 
 def test_without_a_gpu_none_is_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, "")
+    monkeypatch.setenv(visible.VISIBLE, "")
     with pytest.raises(UserError, match=r"0 GPU\(s\) .*Leave runtime\.gpus_per_job out"):
         checked(None, job(gpus_per_job=1))
 
@@ -124,7 +156,7 @@ def test_slurm_is_asked_for_them() -> None:
 def _holds(number: int, end: Connection) -> None:
     """A job: says what it sees, and ends when it is told to."""
     with gpus.own(job(gpus_per_job=number)):
-        end.send(os.environ[gpus.VISIBLE])
+        end.send(os.environ[visible.VISIBLE])
         end.recv()
 
 
@@ -157,16 +189,16 @@ def test_no_two_jobs_have_one_gpu_and_each_gives_its_own_back(
         end.send("end")
     third.join(20)
     with gpus.own(job(gpus_per_job=4)):
-        assert os.environ[gpus.VISIBLE] == "0,1,2,3"
+        assert os.environ[visible.VISIBLE] == "0,1,2,3"
 
 
 def test_a_single_run_takes_the_first_that_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, "3,2,1")
+    monkeypatch.setenv(visible.VISIBLE, "3,2,1")
     other, end = _begin(1)
     assert end.recv() == "3"
     with gpus.own(job(gpus_per_job=2)):
-        assert os.environ[gpus.VISIBLE] == "2,1"
-    assert os.environ[gpus.VISIBLE] == "3,2,1"
+        assert os.environ[visible.VISIBLE] == "2,1"
+    assert os.environ[visible.VISIBLE] == "3,2,1"
     end.send("end")
     other.join(20)
 
@@ -179,12 +211,12 @@ def test_a_gpu_is_the_same_by_its_number_and_by_its_uuid(
     tool.write_text(f"#!{sys.executable}\nprint('0, GPU-aa11')\nprint('1, GPU-bb22')\n")
     tool.chmod(0o700)
     assert gpus.identities(["1", "GPU-aa", "MIG-1/2"]) == ["GPU-bb22", "GPU-aa11", "MIG-1/2"]
-    monkeypatch.setenv(gpus.VISIBLE, "0,1")
+    monkeypatch.setenv(visible.VISIBLE, "0,1")
     other, end = _begin(1)
     assert end.recv() == "0"
-    monkeypatch.setenv(gpus.VISIBLE, "GPU-aa,GPU-bb")
+    monkeypatch.setenv(visible.VISIBLE, "GPU-aa,GPU-bb")
     with gpus.own(job(gpus_per_job=1)):
-        assert os.environ[gpus.VISIBLE] == "GPU-bb"
+        assert os.environ[visible.VISIBLE] == "GPU-bb"
     end.send("end")
     other.join(20)
 
@@ -201,5 +233,5 @@ def test_the_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_a_job_that_asks_for_none_sees_all_and_so_does_one_of_slurm(tmp_path: Path) -> None:
     for asks, dealt in ((None, False), (2, True)):
         with gpus.own(job(gpus_per_job=asks), dealt):
-            assert os.environ[gpus.VISIBLE] == "0,1,2,3"
+            assert os.environ[visible.VISIBLE] == "0,1,2,3"
     assert not list(tmp_path.iterdir())

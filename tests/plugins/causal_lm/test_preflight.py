@@ -4,6 +4,7 @@ exit code 2, before anything is computed."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -239,6 +240,41 @@ def test_a_learning_rate_that_ruins_the_model_is_told_before_any_work(
     lines = (tmp_path / "log.txt").read_text(encoding="utf8").splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("preflab: run "))
     assert lines[first + 1].startswith("preflab: algorithm.policy.lr=1: far above")
+
+
+@pytest.mark.slow
+def test_the_printed_command_trains_adapters_on_own_rankings_with_rates_that_suit_them(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The model has some thousand weights: the printed rates, which are for 7B, are told to be too
+    low, and so are those of the presets; with the words that are told nothing is."""
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    monkeypatch.chdir(tmp_path)
+    page = Path(preflight.__file__).with_name("README.md").read_text(encoding="utf8")
+    (line,) = re.findall(r"^    preflab (data=files .*policy=lora.*)", page, re.MULTILINE)
+    rows = [{"prompt": f"Greet {i}. ", "chosen": "Hello!", "rejected": "No."} for i in range(30)]
+    Path("rankings.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path("documents.txt").write_text(
+        "\n\n".join(f"Document {i}: " + "text " * 60 for i in range(30))
+    )
+    words = line.replace("FOLDER", str(folder)).split()
+    small = ["algorithm.terms.ptx.window=16", "rollout.max_tokens=8"]  # the model has 64 positions
+    given = [w for w in words if ".lr=" in w]
+    assert len(given) == 3
+    for rates in (given, []):
+        asked = [*(w for w in words if w not in given), *rates, *small]
+        assert exit_code(["plan", *asked]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "made for training all weights" in shown
+        cure = (
+            shown.partition("Here adapters")[2].partition("Unless you want that: ")[2].split()[:3]
+        )
+        assert {w.partition("=")[0] for w in cure} == {w.partition("=")[0] for w in given}
+        assert exit_code(["plan", *asked, *cure]) == 0
+        assert "made for training all weights" not in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_special_token_that_no_text_leads_to_is_only_mentioned(folder: Path) -> None:

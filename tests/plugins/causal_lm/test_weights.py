@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,18 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / module.WHOLE).write_bytes((4).to_bytes(8, "little") + b"[1]]")
     with pytest.raises(UserError, match="header cannot be read"):
         weights(tmp_path)
+
+
+def test_another_process_of_the_machine_takes_what_the_first_has_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has an empty memory of its own, and looks at no number."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    (tmp_path / "model").mkdir()
+    write(tmp_path / "model", a=torch.tensor([0.5, float("nan"), 0.321]))
+    for look in (module._is_finite, None):
+        monkeypatch.setattr(module, "_not_finite", {})
+        monkeypatch.setattr(module, "_is_finite", look)
+        with pytest.raises(UserError, match=": a of 1 hold NaN"):
+            check_finite(tmp_path / "model")
