@@ -19,6 +19,7 @@ from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
 from preflab.engine.alike import together
+from preflab.engine.comparing import Agreement, prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure
@@ -35,6 +36,8 @@ from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rollouts.config import TransformersConfig
+from preflab_builtin.rollouts.generate import TransformersEngine
 from support import WORDS, FakeContext
 
 STAGES = ("reward_model", "ppo")
@@ -57,6 +60,11 @@ class Case:
     sharding: Sharding = Sharding.none
     family: str = "llama"
     fast: bool = True
+    reshard: bool = True
+    offload: bool = False
+    engine: str = "native"
+    rank: int = 0
+    """Of adapters; 0: all weights are trained."""
     then: Path | None = None
     parts: bool = False
     """Whether each process writes its part of the checkpoints."""
@@ -74,8 +82,15 @@ class Case:
         kwise = KwiseConfig(epochs=1, batch=3, optimizer=optimizer)
         self.run("reward_model", KwiseTraining(kwise, self.context(folder, 3)), folder)
         context = self.context(folder, 2)
-        network = context.load_scalar(folder / "reward_model" / "model")
-        context._reward, context._network = NetworkReward(network, context.runtime), network.copy()
+        if self.rank:
+            if is_main():
+                context.policy("initial").save(folder / "initial")
+            context.runtime.gather([0])
+            context.policies = FromFolder(context, folder / "initial")
+        with context.runtime.dividing():
+            network = context.load_scalar(folder / "reward_model" / "model")
+            context._network = network.copy()
+        context._reward = NetworkReward(network, context.runtime)
         terms: dict[str, Any] = {
             "ptx": PtxConfig(coef=2.0, ratio=1.0, window=8),
             "entropy": EntropyConfig(coef=0.01),
@@ -105,7 +120,8 @@ class Case:
 
     def context(self, folder: Path, micro_batch: int) -> FakeContext:
         """With a runtime as the case has it."""
-        context = FakeContext(folder, [*RECORDS, *RANKINGS], policy_config={"family": self.family})
+        shape: dict[str, Any] = {"family": self.family, "lora": {"rank": self.rank or None}}
+        context = FakeContext(folder, [*RECORDS, *RANKINGS], policy_config=shape)
         context.runtime = Runtime(
             RuntimeConfig(
                 device=Device.cpu,
@@ -113,8 +129,13 @@ class Case:
                 micro_batch=micro_batch,
                 fast_paths=self.fast,
                 sharding=self.sharding,
+                reshard=self.reshard,
+                offload=self.offload,
             )
         )
+        if self.engine == "transformers":
+            sampling = TransformersEngine(TransformersConfig(max_tokens=8), context.runtime)
+            context._engine = prepared(sampling, context.runtime, Agreement())
         return context
 
     def run(self, stage: str, procedure: Procedure, folder: Path) -> None:
@@ -142,6 +163,18 @@ class Case:
             together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])
+
+
+class FromFolder(dict[str, Any]):
+    """The policies of a context, each read from one folder as a stage reads it."""
+
+    def __init__(self, context: FakeContext, folder: Path) -> None:
+        super().__init__()
+        self.context, self.folder = context, folder
+
+    def get(self, role: str, default: Any = None) -> Any:
+        """A new one at each call."""
+        return self.context.load_policy(self.folder)
 
 
 def held_bytes() -> int:
