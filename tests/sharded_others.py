@@ -1,4 +1,4 @@
-"""SFT, RLOO, DPO and an evaluation of what they made, in processes that divide weights or do not."""
+"""SFT, RLOO, DPO and an evaluation of them, in processes that divide weights or do not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab.rewards import FunctionReward
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
 from preflab.sharding import is_sharded
-from preflab_builtin.evaluation.config import DocumentLossConfig, KLConfig, RewardConfig, SuiteConfig
+from preflab_builtin.evaluation.config import (
+    DocumentLossConfig,
+    KLConfig,
+    RewardConfig,
+    SuiteConfig,
+)
 from preflab_builtin.evaluation.suite import EvaluationSuite
 from preflab_builtin.group.config import GroupConfig, GroupKLConfig
 from preflab_builtin.group.training import group
@@ -48,7 +53,9 @@ class Others:
             policy=optimizer,
         )
         made: dict[str, Any] = {
-            "sft": SupervisedFineTuning(SFTConfig(batch=3, optimizer=optimizer), self.context(folder)),
+            "sft": SupervisedFineTuning(
+                SFTConfig(batch=3, optimizer=optimizer), self.context(folder)
+            ),
             "rloo": group(rloo, self.context(folder)),
             "dpo": Preference(PreferenceConfig(batch=3, optimizer=optimizer), self.context(folder)),
         }

@@ -28,7 +28,8 @@ OPTIONS: dict[Loss, dict[str, float]] = {
 def moved(folder: Path, loss: Loss, micro_batch: int) -> Preference:
     """Some way from its reference. GPT-2's layers compute in the format of their weights, Llama's
     norms in float32."""
-    config = PreferenceConfig(loss=loss, beta=BETA, batch=7, **OPTIONS[loss])  # type: ignore[arg-type]
+    options: dict[str, Any] = {"loss": loss, "beta": BETA, "batch": 7, **OPTIONS[loss]}
+    config = PreferenceConfig(**options)
     shape = {"family": "gpt2"}
     context = FakeContext(folder, RANKINGS, micro_batch=micro_batch, policy_config=shape)
     procedure = Preference(config, context)
