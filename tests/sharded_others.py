@@ -49,7 +49,11 @@ class Others:
     def __call__(self, folder: Path) -> None:
         optimizer = OptimizerConfig(lr=1e-3, eps=1e-5)
         rloo = GroupConfig(
-            episodes=24, batch=8, minibatch=4, samples=2, kl=GroupKLConfig(coef=0.1),
+            episodes=24,
+            batch=8,
+            minibatch=4,
+            samples=2,
+            kl=GroupKLConfig(coef=0.1),
             policy=optimizer,
         )
         made: dict[str, Any] = {
@@ -78,9 +82,7 @@ class Others:
         context.runtime.gather([0])
         before = held_bytes()
         context._reward = trained_reward(KwiseConfig(), context)
-        evaluators = {
-            "reward": RewardConfig(), "kl": KLConfig(), "documents": DocumentLossConfig()
-        }
+        evaluators = {"reward": RewardConfig(), "kl": KLConfig(), "documents": DocumentLossConfig()}
         config = SuiteConfig(
             evaluators=evaluators, prompts=6, subject="sft/dpo", baseline="sft/sft"
         )

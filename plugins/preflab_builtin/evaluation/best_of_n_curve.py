@@ -48,9 +48,7 @@ class BestOfNCurve:
         prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
         plain = self.context.rollout()
         engine = Adjusted(plain, subject.prefix)
-        policy = to_be_sampled(
-            lambda: self.context.policy("initial"), plain, self.context.runtime
-        )
+        policy = to_be_sampled(lambda: self.context.policy("initial"), plain, self.context.runtime)
         sampling = replace(engine.sampling, samples=pool)
         rollout = engine.generate(
             policy, prompts, sampling, (self.context.seed, "evaluation", "best of n")

@@ -76,7 +76,7 @@ def by_loop(procedure: Preference, loss: Loss) -> tuple[float, dict[str, torch.T
             total = total + (liked + DISLIKED * (1 - torch.sigmoid(BETA * (kl - b)))) / 2
     mean = total / len(batch)
     torch.autograd.backward(mean)
-    return float(mean), gradients(new)
+    return float(mean.detach()), gradients(new)
 
 
 @pytest.mark.parametrize("loss", list(Loss))
