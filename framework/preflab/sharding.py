@@ -62,6 +62,7 @@ def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> No
     """Divide a module in place. Its parameters are other objects afterwards: optimizers come
     later. rows: gives the numbers of weights that have none yet (on torch's device "meta"); each
     process asks for its own."""
+    import torch
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     empty = outline(module)
@@ -79,7 +80,8 @@ def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> No
         _fill(module, rows, division)
     object.__setattr__(module, _EMPTY, (empty, division))  # no part of the module
     module.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
-    inside(module, _nothing)  # torch takes for the root what runs first
+    with torch.no_grad():  # else the parameters would be whole ones where nothing is let go of
+        inside(module, _nothing)  # torch takes for the root what runs first
 
 
 def is_sharded(module: nn.Module) -> bool:
@@ -96,8 +98,13 @@ def division_of(module: nn.Module) -> Division:
 def inside(unit: nn.Module, function: Callable[..., T], *arguments: Any) -> T:
     """``function(*arguments)`` while the weights of a unit are whole. What needs a gradient is
     given as an argument: torch finds it there."""
+    import torch
+
     run = unit.__dict__.get(_RUN)
     result: T = function(*arguments) if run is None else run(function, *arguments)
+    if run is not None and not torch.is_grad_enabled():
+        for part in _units(unit):  # no backward pass needs the weights, whatever `reshard` says
+            part.reshard()
     return result
 
 

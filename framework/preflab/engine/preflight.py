@@ -231,7 +231,7 @@ def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
     run = environment.run
     for stage in pending:
         samples = "prompts" in words(stage.choice) and "rollout" in run.graph.used(stage.name)
-        if samples and any(True for _ in rates(stage.choice.config, stage.choice.key)):
+        if samples and list(rates(stage.choice.config, stage.choice.key)):
             context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
             if is_foreign(context.rollout()):
                 raise UserError(CANNOT_READ.format(f"rollout={run.choices['rollout'].name}"))
