@@ -57,6 +57,9 @@ class Case:
     sharding: Sharding = Sharding.none
     family: str = "llama"
     fast: bool = True
+    reshard: bool = True
+    rank: int = 0
+    """Of adapters; 0: all weights are trained."""
     then: Path | None = None
     parts: bool = False
     """Whether each process writes its part of the checkpoints."""
@@ -74,8 +77,15 @@ class Case:
         kwise = KwiseConfig(epochs=1, batch=3, optimizer=optimizer)
         self.run("reward_model", KwiseTraining(kwise, self.context(folder, 3)), folder)
         context = self.context(folder, 2)
-        network = context.load_scalar(folder / "reward_model" / "model")
-        context._reward, context._network = NetworkReward(network, context.runtime), network.copy()
+        if self.rank:
+            if is_main():
+                context.policy("initial").save(folder / "initial")
+            context.runtime.gather([0])
+            context.policies = FromFolder(context, folder / "initial")
+        with context.runtime.dividing():
+            network = context.load_scalar(folder / "reward_model" / "model")
+            context._network = network.copy()
+        context._reward = NetworkReward(network, context.runtime)
         terms: dict[str, Any] = {
             "ptx": PtxConfig(coef=2.0, ratio=1.0, window=8),
             "entropy": EntropyConfig(coef=0.01),
@@ -105,7 +115,8 @@ class Case:
 
     def context(self, folder: Path, micro_batch: int) -> FakeContext:
         """With a runtime as the case has it."""
-        context = FakeContext(folder, [*RECORDS, *RANKINGS], policy_config={"family": self.family})
+        shape: dict[str, Any] = {"family": self.family, "lora": {"rank": self.rank or None}}
+        context = FakeContext(folder, [*RECORDS, *RANKINGS], policy_config=shape)
         context.runtime = Runtime(
             RuntimeConfig(
                 device=Device.cpu,
@@ -113,6 +124,7 @@ class Case:
                 micro_batch=micro_batch,
                 fast_paths=self.fast,
                 sharding=self.sharding,
+                reshard=self.reshard,
             )
         )
         return context
@@ -142,6 +154,18 @@ class Case:
             together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])
+
+
+class FromFolder(dict[str, Any]):
+    """The policies of a context, each read from one folder as a stage reads it."""
+
+    def __init__(self, context: FakeContext, folder: Path) -> None:
+        super().__init__()
+        self.context, self.folder = context, folder
+
+    def get(self, role: str, default: Any = None) -> Any:
+        """A new one at each call."""
+        return self.context.load_policy(self.folder)
 
 
 def held_bytes() -> int:

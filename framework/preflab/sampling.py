@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from preflab.evaluating import Responder
 from preflab.models import Policy
 from preflab.records import Prompt, Rollout
+
+if TYPE_CHECKING:
+    from preflab.runtime import Runtime
+
+EXACT, EXACT_LIMIT = 1e-5, 1e-3
+"""An engine whose log-probabilities were once within the first of the policy's, in the mean over
+tokens, computes in float32 as the policy does (measured: 1e-6; bfloat16 is at 4e-3). From then on
+the second is too much, which a KL of 5e-7 nats per token between old and new weights reaches."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +29,14 @@ class Sampling:
     0 is greedy.
     samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
     that are sampled in several calls, or by several processes, are the same rows if they keep their
-    numbers."""
+    numbers. compared: whoever asks compares what a `Foreign` engine says of its draws with the
+    policy; False: preflab compares some rows wherever the policy is another one than before."""
 
     max_tokens: int
     temperature: float = 1.0
     samples: int = 1
     first_row: int = 0
+    compared: bool = False
 
 
 class RolloutEngine(Protocol):
@@ -52,8 +63,8 @@ class RolloutEngine(Protocol):
 class Foreign(Protocol):
     """A `RolloutEngine` that computes probabilities in its own way, or from a copy of the weights.
     Its rollouts say by which log-probabilities they were drawn (`Rollout.log_probs`, unless the
-    temperature is 0) and from which weights (`Rollout.weights`); on-policy algorithms compare both
-    with the policy. It compares `Policy.version` with that of its copy and takes
+    temperature is 0) and from which weights (`Rollout.weights`); both are compared with the
+    policy. It compares `Policy.version` with that of its copy and takes
     `Policy.weights` where they differ."""
 
     @property
@@ -73,6 +84,27 @@ class Refreshes(Protocol):
 def is_foreign(engine: RolloutEngine) -> bool:
     """Whether an engine, also one that several processes share, is `Foreign`."""
     return getattr(engine, "weights", None) is not None
+
+
+def limit_of(limit: float | None, smallest: float) -> float | None:
+    """How far an engine's log-probabilities may be from the policy's, mean over tokens in nats:
+    ``limit`` (None: any), and less for an engine that was ``smallest`` from them before.
+
+    >>> limit_of(0.1, 0.004), limit_of(0.1, 1e-6), limit_of(None, 1e-6)
+    (0.1, 0.001, None)
+    """
+    return min(limit, EXACT_LIMIT) if limit is not None and smallest <= EXACT else limit
+
+
+def to_be_sampled(load: Callable[[], Policy], engine: RolloutEngine, runtime: Runtime) -> Policy:
+    """The policy that ``load`` gives, which nobody trains: divided among the processes where the
+    run divides weights, but whole for an engine that is `Foreign`. Every process takes part."""
+    divides = not is_foreign(engine)
+    with runtime.dividing() if divides else contextlib.nullcontext():
+        policy = load()
+    if divides:
+        runtime.shard(policy.module)
+    return policy
 
 
 @runtime_checkable

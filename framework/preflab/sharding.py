@@ -80,7 +80,7 @@ def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> No
         _fill(module, rows, division)
     object.__setattr__(module, _EMPTY, (empty, division))  # no part of the module
     module.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
+    with torch.no_grad():  # else the parameters would be whole ones where nothing is let go of
         inside(module, _nothing)  # torch takes for the root what runs first
 
 
@@ -98,14 +98,12 @@ def division_of(module: nn.Module) -> Division:
 def inside(unit: nn.Module, function: Callable[..., T], *arguments: Any) -> T:
     """``function(*arguments)`` while the weights of a unit are whole. What needs a gradient is
     given as an argument: torch finds it there."""
-    run = unit.__dict__.get(_RUN)
-    if run is None:
-        return function(*arguments)
     import torch
 
-    result: T = run(function, *arguments)
-    if not torch.is_grad_enabled():  # no backward pass comes that would let go of kept weights
-        for part in _units(unit):
+    run = unit.__dict__.get(_RUN)
+    result: T = function(*arguments) if run is None else run(function, *arguments)
+    if run is not None and not torch.is_grad_enabled():
+        for part in _units(unit):  # no backward pass needs the weights, whatever `reshard` says
             part.reshard()
     return result
 

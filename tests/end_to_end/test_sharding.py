@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from end_to_end.test_processes import HALVES
 from preflab.runtime import Sharding
 from processes import trained
 from sharded import STAGES, Case, rows
+from sharded_others import Others
 from support import largest_difference, represented_by
 
 pytestmark = pytest.mark.slow
@@ -69,6 +71,45 @@ def test_two_processes_with_divided_weights_equal_one(
 def test_without_sharding_two_processes_equal_one_too(tmp_path: Path) -> None:
     one, two = (trained(Case(), tmp_path / str(n), n) for n in (1, 2))
     assert max(differences(one, two)) <= 1e-4
+
+
+@pytest.mark.parametrize("reshard", represented_by([True], [True, False]))
+def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> None:
+    """SFT, RLOO, DPO, and an evaluation in which only the policy that samples is whole."""
+    one = trained(Others(), tmp_path / "one", 1)
+    two = trained(Others(Sharding.full, reshard), tmp_path / "two", 2)
+    for name in ("sft", "rloo", "dpo"):
+        found = [load_file(f / "checkpoints" / name / "model.safetensors") for f in (one, two)]
+        assert largest_difference(*found) <= 1e-5, name
+    before, after = (json.loads((folder / "rows.json").read_text()) for folder in (one, two))
+    # At first DPO's policy is its reference, and the sign of their difference is chance.
+    left_out = ("time/", "preference/accuracy")
+    for name, first in before.items():
+        for row, other in zip(first, after[name], strict=True):
+            assert row.keys() == other.keys()
+            wanted = {k: v for k, v in row.items() if not k.startswith(left_out)}
+            assert {k: other[k] for k in wanted} == pytest.approx(wanted, rel=1e-4, abs=1e-4), name
+    # Subject, reference and reward model.
+    alone, each = (max(int(f.read_text()) for f in at.glob("held-*")) for at in (one, two))
+    assert each <= 0.6 * alone
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize(
+    "options",
+    [{"reshard": False}, {"rank": 4}],
+    ids=["weights kept for the backward pass", "adapters"],
+)
+def test_it_equals_whole_weights_however_it_is_computed(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    if "rank" in options:
+        pytest.importorskip("peft", reason="the extra lora is not installed")
+    plain = trained(Case(**options), tmp_path / "whole", 1)
+    two = trained(Case(Sharding.full, **options), tmp_path / "two", 2)
+    largest, furthest = differences(plain, two)
+    assert largest <= 1e-5
+    assert furthest <= 1e-4
 
 
 @pytest.mark.reliability

@@ -80,7 +80,7 @@ INTERFACES_1 = {
     "ScalarModel": "offset values(hidden) copy()",
     "PolicySource": "tokenizer max_positions create(generator) load(folder) load_scalar(folder)",
     "RewardModel": "score(rollout)",
-    "Sampling": "max_tokens temperature samples first_row",
+    "Sampling": "max_tokens temperature samples first_row compared",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
     "AskedRow": "prompt max_tokens seed number",
     "RowStream": "drop(rows) step()",

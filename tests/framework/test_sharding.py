@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
+from preflab.errors import NumericError
 from preflab.optimization import Optimization, OptimizerConfig
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sharding import (
@@ -91,6 +93,15 @@ def divided(folder: Path) -> None:
     assert torch.equal(gradient, torch.full((5, 4), 2.0))
     assert abs(optimization.norm() - 20**0.5 * 2) < 1e-5
     optimization.step(0)
+    # What is not finite on one process stops all, before a weight is changed.
+    moved = gathered(module.state_dict())
+    torch.autograd.backward(inside(module, lambda: module.embedding.weight.sum()))
+    assert module.embedding.weight.grad is not None
+    if runtime.rank == 1:
+        local(module.embedding.weight.grad).fill_(torch.nan)
+    with pytest.raises(NumericError, match="gradient of tied is not finite"):
+        optimization.step(0)
+    assert same(gathered(module.state_dict()), moved)
     # A copy that is divided at once has its own numbers, and is no copy of a whole one.
     with runtime.dividing():
         part = copied(module)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
+from preflab.engine.comparing import Agreement, prepared
 from preflab.engine.data import Records
-from preflab.engine.sharing import SharedEngine
 from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
@@ -44,6 +44,7 @@ from preflab.records import (
     ranking_from_json,
 )
 from preflab.responders import Adjusted, PolicyAtTemperature
+from preflab.sampling import to_be_sampled
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class Environment:
         self.run, self.observe, self.looks = run, observe, looks
         self.artifacts: dict[str, Path] = {}
         """Folders of the finished stages, by name."""
+        self.agreement = Agreement()
+        """How near the rollout engine was to the policies that it sampled from."""
 
     @cached_property
     def runtime(self) -> Runtime:
@@ -288,7 +291,9 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        return PolicyResponder(self.saved_policy(role), self.rollout())
+        engine = self.rollout()
+        policy = to_be_sampled(lambda: self.saved_policy(role), engine, self.runtime)
+        return PolicyResponder(policy, engine)
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
@@ -345,7 +350,7 @@ class StageContext:
         self._must_declare("uses", "rollout", "uses")
         choice = self._environment.run.choices["rollout"]
         built: RolloutEngine = self._environment.build(choice, self)
-        return built if self.runtime.world == 1 else SharedEngine(built, self.runtime)
+        return prepared(built, self.runtime, self._environment.agreement)
 
     def labeler(self) -> Labeler:
         self._must_declare("uses", "labeler", "uses")

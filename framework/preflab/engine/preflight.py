@@ -12,6 +12,7 @@ from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
+from preflab.engine.sharing import CANNOT_READ
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import ChecksScalar, SeesBatch
 from preflab.learning_rates import far_above, rates, too_low
@@ -26,6 +27,7 @@ from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, duration, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, world_size
+from preflab.sampling import is_foreign
 
 
 def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice]:
@@ -42,6 +44,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     with blamed(*run.choices.values(), *run.preparation):
         _check_terms(pending)
         _check_scalar(environment, pending)
+        _check_engine(environment, pending)
         _read_records(environment, pending)
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
@@ -140,11 +143,15 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
             "are wrapped and checkpoints are written is preflab's own; other FSDP options are not "
             "read."
         )
-    if max(asked.processes, world_size()) == 1:
+    if _processes(environment) == 1:
         yield (
             "runtime.sharding=full changes nothing: the job has one process, which holds all "
             "weights. Give runtime.processes=N, or start several with torchrun."
         )
+
+
+def _processes(environment: Environment) -> int:
+    return max(environment.run.settings.runtime.processes, world_size())
 
 
 def _unread(run: Run) -> Iterator[str]:
@@ -262,6 +269,20 @@ def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
     source = environment.policy_source
     if isinstance(source, ChecksScalar) and any("scalar_model" in needs(s.choice) for s in pending):
         source.check_scalar()
+
+
+def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
+    """Whether the rollout engine can read what stages divide: a policy that they train (they have
+    an optimizer) and sample from (they read prompts)."""
+    if environment.runtime.config.sharding is Sharding.none or _processes(environment) == 1:
+        return
+    run = environment.run
+    for stage in pending:
+        samples = "prompts" in words(stage.choice) and "rollout" in run.graph.used(stage.name)
+        if samples and list(rates(stage.choice.config, stage.choice.key)):
+            context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
+            if is_foreign(context.rollout()):
+                raise UserError(CANNOT_READ.format(f"rollout={run.choices['rollout'].name}"))
 
 
 def _check_tokenizers(environment: Environment) -> None:

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from preflab.errors import UserError
 from preflab.interfaces import Policy, Refreshes, RolloutEngine, Sampling
 from preflab.records import Prompt, Rollout
-from preflab.sharding import whole
+from preflab.sharding import is_sharded, whole
 
 if TYPE_CHECKING:
     from preflab.runtime import Runtime
+
+CANNOT_READ = (
+    "runtime.sharding=full does not work with {0}, which samples from the policy while it is "
+    "trained: this engine computes in its own way and cannot read a policy of which each process "
+    "has a part. Give rollout=native, or leave runtime.sharding out."
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class SharedEngine:
         sampling: Sampling,
         seed: Sequence[int | str],
     ) -> Rollout:
+        if self.weights is not None and is_sharded(policy.module):
+            raise UserError(CANNOT_READ.format("this rollout engine"))
         self._refresh(policy)
         mine = self.runtime.share(range(len(prompts)))
         rows: list[tuple[list[int], list[int], list[float] | None, str]] = []

@@ -30,7 +30,7 @@ from preflab.composing.compose import CommandLine
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.engine.stages import Stages
-from preflab.errors import PreflabError, Waiting
+from preflab.errors import PreflabError, UserError, Waiting
 from preflab.garbage import seldom_searched
 from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show

@@ -42,6 +42,7 @@ from preflab.records import (
     Split,
     with_split,
 )
+from preflab.sampling import to_be_sampled
 from preflab.testing.world import WORDS
 
 if TYPE_CHECKING:
@@ -216,7 +217,9 @@ class FakeContext:
     def responder(self, role: str) -> Responder:
         from preflab.engine.context import PolicyResponder
 
-        return PolicyResponder(self.policy(role), self.rollout())
+        engine = self.rollout()
+        policy = to_be_sampled(lambda: self.policy(role), engine, self.runtime)
+        return PolicyResponder(policy, engine)
 
     def reward_model(self) -> RewardModel:
         self.asked.add("reward_model")
@@ -245,12 +248,12 @@ class FakeContext:
 
     def rollout(self) -> RolloutEngine:
         if self._engine is None:
-            from preflab.engine.sharing import SharedEngine
+            from preflab.engine.comparing import Agreement, prepared
 
             native = component("rollout", "native")
             assert native.build is not None
             engine = cast(RolloutEngine, native.build(native.config_class(max_tokens=8), self))
-            self._engine = engine if self.runtime.world == 1 else SharedEngine(engine, self.runtime)
+            self._engine = prepared(engine, self.runtime, Agreement())
         return self._engine
 
     def labeler(self) -> Labeler:

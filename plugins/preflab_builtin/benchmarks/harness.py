@@ -12,6 +12,7 @@ from preflab import Inspection, UserError, intervals
 from preflab.errors import meant
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.rows import path_digest
+from preflab.sharding import whole
 from preflab_builtin.benchmarks.config import HarnessConfig
 
 ACCURACIES = ("acc", "exact_match", "em", "f1", "mc1", "mc2", "pct_stereotype")
@@ -77,15 +78,16 @@ class Harness:
             batch_size=self.config.batch,
             device=str(self.runtime.device),
         )
-        report: Any = simple_evaluate(
-            model=model,
-            tasks=list(self.config.tasks),
-            task_manager=self.manager,
-            num_fewshot=self.config.shots,
-            limit=self.config.rows,
-            bootstrap_iters=1000,
-            log_samples=False,
-        )
+        with whole(policy.module):  # it knows nothing of divided weights
+            report: Any = simple_evaluate(
+                model=model,
+                tasks=list(self.config.tasks),
+                task_manager=self.manager,
+                num_fewshot=self.config.shots,
+                limit=self.config.rows,
+                bootstrap_iters=1000,
+                log_samples=False,
+            )
         counts: Mapping[str, Mapping[str, int]] = report.get("n-samples") or {}
         measures: dict[str, Measure] = {}
         for task, numbers in {**report["results"], **(report.get("groups") or {})}.items():

@@ -28,6 +28,7 @@ from preflab.offload import networks_of
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
 from preflab.responders import PolicyAtTemperature, after
+from preflab.sampling import to_be_sampled
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.baselines.config import BestOfNConfig
 from preflab_builtin.groups.config import ForGroupsConfig
@@ -247,7 +248,8 @@ def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
     own, words = asking(config, context)
     if isinstance(config.algorithm, BestOfNConfig):
         return ForGroups(own.component("algorithm", config.algorithm), words)
-    policy, engine = context.load_policy(context.folder / "model"), context.rollout()
+    engine, folder = context.rollout(), context.folder / "model"
+    policy = to_be_sampled(lambda: context.load_policy(folder), engine, context.runtime)
     policy.module.requires_grad_(False)
     return ForGroups(PolicyAtTemperature(policy, engine, engine.sampling.temperature), words)
 

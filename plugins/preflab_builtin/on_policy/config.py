@@ -116,8 +116,9 @@ class SamplerConfig:
     limit: float | None = option(
         0.1,
         "end the run (exit code 5) when the engine's log-probabilities are further than this from "
-        "the policy's, mean over tokens of |difference| in nats; float32 engines are at 1e-6, "
-        "bfloat16 at 0.004, wrong weights at 0.1 to 1; null: never",
+        "the policy's, mean over tokens of |difference| in nats, and than 0.001 once they were "
+        "within 1e-5 (float32 engines are at 1e-6, bfloat16 at 0.004, wrong weights at 0.001 to "
+        "1); null: never",
         gt=0,
     )
     cap: float | None = option(

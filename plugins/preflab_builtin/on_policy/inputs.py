@@ -12,7 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Adaptable, Backbone, Context, Policy, RewardModel
 from preflab.lengths import check_prompts
 from preflab.offload import Offload, networks_of
-from preflab.runtime import Runtime, Sharding
+from preflab.runtime import Runtime
 from preflab.sampling import is_foreign
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
@@ -72,14 +72,7 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
     """Refuses prompts that are too long and what does not fit this run; what a schedule means for
     training that goes on."""
     check_prompts(context, context.records("prompts", "train"))
-    foreign = is_foreign(context.rollout())
-    if foreign and context.runtime.config.sharding is Sharding.full:
-        raise UserError(
-            "runtime.sharding=full and a rollout engine with a copy of the weights do not work "
-            "together yet: the engine needs whole weights from every process. Give rollout=native "
-            "or rollout=transformers, or leave runtime.sharding out."
-        )
-    if config.sampler.cap is not None and not foreign:
+    if config.sampler.cap is not None and not is_foreign(context.rollout()):
         raise UserError(
             f"algorithm.sampler.cap={config.sampler.cap:g} weighs tokens for what an engine drew "
             "with other probabilities than the policy's, and this run's rollout engine computes "

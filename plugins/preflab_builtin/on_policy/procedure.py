@@ -67,7 +67,7 @@ class OnPolicy:
         self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
         self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))
-        self.sampling = replace(self.engine.sampling, samples=rules.samples)
+        self.sampling = replace(self.engine.sampling, samples=rules.samples, compared=True)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
         self.terms = gradient_terms(context, config.terms, shows_batch=True)

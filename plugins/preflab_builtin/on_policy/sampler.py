@@ -15,6 +15,7 @@ import torch
 
 from preflab.errors import NumericError, UserError
 from preflab.runtime import Runtime
+from preflab.sampling import EXACT, limit_of
 from preflab_builtin.on_policy.config import SamplerConfig
 from preflab_builtin.on_policy.diagnosis import cause_of
 from preflab_builtin.on_policy.experience import Experience, Networks
@@ -114,15 +115,18 @@ class SamplerGuard:
         temperature: float,
         runtime: Runtime,
     ) -> None:
-        limit, grown = self.config.limit, mean > max(GROWN * self.smallest, SMALL)
+        given, grown = self.config.limit, mean > max(GROWN * self.smallest, SMALL)
+        limit = limit_of(given, self.smallest)
         if limit is not None and mean > limit:
             agreed = self.smallest if grown and self.smallest < math.inf else None
             with runtime.autocast():
                 cause = cause_of(experience, networks, temperature, mean, agreed)
+            above = f"algorithm.sampler.limit={limit:g}"
+            if limit != given:
+                above = f"{limit:g}, the limit of an engine that was within {EXACT:g} before"
             raise NumericError(
                 f"{where}: the rollout engine's log-probabilities are {mean:.2g} nats per token "
-                f"from the policy's, above algorithm.sampler.limit={limit:g}. {cause} No weight "
-                "was changed."
+                f"from the policy's, above {above}. {cause} No weight was changed."
             )
         if grown and self.smallest < math.inf:
             logging.getLogger(__name__).warning(
@@ -132,5 +136,5 @@ class SamplerGuard:
                 where,
                 mean,
                 self.smallest,
-                limit,
+                given,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from preflab.interfaces import Context, HeadsModel, ScalarModel
@@ -55,16 +57,21 @@ class NetworkReward:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        # Not before: a value network is a copy of one that is whole.
+        # Nothing, where each process has read its part of it.
         self.runtime.shard(self.network.module)
         return raw_scores(self.network, rollout, self.runtime) - self.network.offset
 
 
 def trained(config: KwiseConfig, context: Context) -> NetworkReward:
     """The reward model that the stage made."""
-    return NetworkReward(context.load_scalar(context.folder / "model"), context.runtime)
+    return _read(context.folder / "model", context)
 
 
 def pretrained(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
     """The reward model in a folder."""
-    return NetworkReward(context.load_scalar(located(config)), context.runtime)
+    return _read(located(config), context)
+
+
+def _read(folder: Path, context: Context) -> NetworkReward:
+    with context.runtime.dividing():
+        return NetworkReward(context.load_scalar(folder), context.runtime)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from preflab import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Context, Policy
+from preflab.interfaces import Context, Policy, RolloutEngine
 from preflab.lengths import prompt_sizes, refuse_prompts
 from preflab.records import Prompt
+from preflab.sampling import to_be_sampled
 from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
 from preflab_builtin.samples.config import SampledConfig
 
@@ -45,9 +47,12 @@ def check_others(config: SampledConfig, context: Context, prompts: Sequence[Prom
             refuse_prompts(sizes, limit, cap, f"{key}={folder}")
 
 
-def others(config: SampledConfig, context: Context) -> list[Policy]:
+def others(config: SampledConfig, context: Context, engine: RolloutEngine) -> list[Policy]:
     """The policies, frozen."""
-    policies = [context.load_policy(folder) for folder in located(config)]
+    policies = [
+        to_be_sampled(partial(context.load_policy, folder), engine, context.runtime)
+        for folder in located(config)
+    ]
     for policy in policies:
         policy.module.requires_grad_(False)
     return policies

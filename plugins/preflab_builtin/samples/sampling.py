@@ -11,6 +11,7 @@ from preflab.lengths import check_prompts
 from preflab.pool import Answered, write_pool
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
+from preflab.sampling import to_be_sampled
 from preflab_builtin.samples.config import SampledConfig
 from preflab_builtin.samples.others import check_others, others
 
@@ -46,8 +47,9 @@ class Sampled:
 
     def __init__(self, config: SampledConfig, context: Context) -> None:
         self.config, self.context = config, context
-        self.policies = [context.policy("sft"), *others(config, context)]
         self.engine = context.rollout()
+        first = to_be_sampled(lambda: context.policy("sft"), self.engine, context.runtime)
+        self.policies = [first, *others(config, context, self.engine)]
         self.prompts = chosen_prompts(config, context)
         self.total_steps = -(-len(self.prompts) // config.batch)
         self.responses: list[list[str]] = []

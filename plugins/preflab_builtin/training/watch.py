@@ -10,6 +10,7 @@ from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEng
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
 from preflab.responders import PolicyAtTemperature
+from preflab.sampling import to_be_sampled
 from preflab_builtin.training.config import WatchConfig
 
 
@@ -59,7 +60,9 @@ class Watch:
     def _at_the_start(self, engine: RolloutEngine) -> tuple[Policy, Rollout]:
         """The policy that training began from, and its responses: read once, also after a kill."""
         if self._start is None:
-            policy = self.context.policy("initial")
+            policy = to_be_sampled(
+                lambda: self.context.policy("initial"), engine, self.context.runtime
+            )
             policy.module.requires_grad_(False)
             responder = self._responder(policy, engine)
             self._start = policy, self._respond(responder)

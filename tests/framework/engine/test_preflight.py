@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,3 +187,22 @@ def test_a_term_of_sampled_responses_is_refused_before_any_work(algorithm: str) 
         said(*words)
     said(*words, "algorithm.terms.bonus.coef=0")
     said("algorithm=rloo", "reward_model=length", words[2])
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ("algorithm=rloo", True),
+        ("algorithm=dpo comparisons=ranked +watch=proxy", True),
+        ("algorithm=dpo comparisons=ranked", False),  # nobody samples while it trains
+        ("algorithm=rloo runtime.processes=1", False),
+    ],
+)
+def test_an_engine_that_cannot_read_divided_weights_is_refused(words: str, refused: bool) -> None:
+    divided = ("runtime.processes=2", "runtime.sharding=full", "rollout=continuous")
+    given = (*divided, "reward_model=length", *words.split())
+    with pytest.raises(UserError, match=MESSAGE) if refused else contextlib.nullcontext():
+        said(*given)
+
+
+MESSAGE = r"sharding=full does not work with rollout=continuous.* Give rollout=native"

@@ -118,13 +118,23 @@ def test_a_foreign_engine_has_to_tell_the_truth(
 def test_a_difference_that_grows_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    procedure = _foreign(tmp_path, 0.0)
+    procedure = _foreign(tmp_path, 0.004)  # as bfloat16
     procedure.step(0)
     assert not caplog.records
     assert isinstance(procedure.engine, _Foreign)
     procedure.engine.off = 0.05
     procedure.step(1)
     assert "is its copy of the weights refreshed" in caplog.text
+
+
+def test_an_engine_that_was_exact_has_to_stay_near(tmp_path: Path) -> None:
+    """0.002 is a fiftieth of algorithm.sampler.limit."""
+    procedure = _foreign(tmp_path, 0.0)
+    procedure.step(0)
+    assert isinstance(procedure.engine, _Foreign)
+    procedure.engine.off = 0.002
+    with pytest.raises(NumericError, match=r"0\.002 nats .* above 0\.001, the limit of an engine"):
+        procedure.step(1)
 
 
 def test_a_cap_without_log_probs_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 def training(folder: Path) -> None:
-    """Each optimizer step is two micro-batches, of 2 rows or of 1 pair (KTO: 2 pairs)."""
+    """Each optimizer step is two micro-batches, of 2 rows or of 1 pair (DPO, KTO: 2 pairs)."""
     documents = [
         Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9))) for i in range(12)
     ]
@@ -61,9 +61,12 @@ def training(folder: Path) -> None:
         "online_dpo": online_dpo(
             OnlineDPOConfig(**options, minibatch=8, kl=kl, resample=1), context(2)
         ),
-        "kto": Preference(
-            PreferenceConfig(loss=Loss.kto, batch=4, optimizer=options["policy"]), context(4)
-        ),
+        **{
+            loss.value: Preference(
+                PreferenceConfig(loss=loss, batch=4, optimizer=options["policy"]), context(4)
+            )
+            for loss in (Loss.dpo, Loss.kto)
+        },
     }
     rows = {}
     for name, procedure in procedures.items():
@@ -77,7 +80,7 @@ def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
     folders = [trained(training, tmp_path / str(n), n) for n in (1, 2)]
     one, two = (json.loads((folder / "rows.json").read_text()) for folder in folders)
     fresh = FakeContext(tmp_path).policy("base").module.state_dict()
-    assert list(one) == ["group", "expert_iteration", "online_dpo", "kto"]
+    assert list(one) == ["group", "expert_iteration", "online_dpo", "dpo", "kto"]
     assert any(row["objective/resampled"] > 0 for row in one["group"])
     for name in one:
         weights = [load_file(f / name / "model" / "model.safetensors") for f in folders]

@@ -63,7 +63,7 @@ def test_stale_weights_end_the_run_with_exit_code_5(tmp_path: Path) -> None:
     standin = _standin(tmp_path, "stale")
     with serving(standin) as address:
         assert _run(tmp_path / "stale", address) == 5
-    assert "algorithm.sampler.limit=0.1" in (tmp_path / "stale" / "log.txt").read_text()
+    assert "rollout engine's log-probabilities are" in (tmp_path / "stale" / "log.txt").read_text()
 
 
 def test_no_server_is_refused_before_any_work(tmp_path: Path) -> None:
