@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import gc
 import signal
 from functools import partial
@@ -71,11 +72,14 @@ def _serve(options: argparse.Namespace) -> None:
 
         def begin() -> None:
             base = base_url(options, port_of(listening))
-            print(f"Serving {', '.join(arms)} on {base}", flush=True)
-            print(log.about if log else "No log of use is kept (--log FOLDER).", flush=True)
-            if checking is not None:
-                print(f"Every model is behind the guard of {options.guard}.", flush=True)
-            print(_example(base, next(iter(arms)), bool(keys)), flush=True)
+            about = [
+                f"Serving {', '.join(arms)} on {base}",
+                log.about if log else "No log of use is kept (--log FOLDER).",
+                *([f"Every model is behind the guard of {options.guard}."] if checking else []),
+                _example(base, next(iter(arms)), bool(keys)),
+            ]
+            with contextlib.suppress(BrokenPipeError):  # who read the address may have seen enough
+                print("\n".join(about), flush=True)
 
         proxy = not is_loopback(options.host)
         run(app, listening, begin, behind_proxy=proxy, end=service.end, grace=1)
