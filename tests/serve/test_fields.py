@@ -50,7 +50,8 @@ REFUSED: Mapping[str, Mapping[str, Any]] = {
         **{"prediction": {"type": "content", "content": "a"}, "reasoning_effort": "low"},
         **{"response_format": {"type": "json_object"}, "service_tier": "flex", "store": True},
         **{"verbosity": "low", "web_search_options": {}, "safety_identifier": "me"},
-        **{"prompt_cache_key": "a", "prompt_cache_retention": "24h"},
+        **{"prompt_cache_key": "a", "prompt_cache_retention": "24h", "prompt_cache_options": {}},
+        **{"moderation": {}},
     },
 }
 """By address all other fields that OpenAI documents, each with a value that is not neutral."""

@@ -70,7 +70,8 @@ def test_numbers_of_tasks_are_those_of_the_runs_own_evaluator(
     harness = "evaluation.evaluators.harness"
     words = (
         *own,
-        *("name=measured", "evaluation=files", f"+evaluator@{harness}=lm_eval"),
+        *("name=measured", "algorithm=none", "reward_model=none", "evaluation=files"),
+        f"+evaluator@{harness}=lm_eval",
         *(f"{harness}.tasks=[{','.join(TASKS)}]", f"{harness}.include={tasks}"),
         f"{harness}.rows=100",
     )
