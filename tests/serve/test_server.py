@@ -212,7 +212,7 @@ def test_a_body_that_is_too_large_is_refused(
     """The client hears so although it is still sending."""
     body = b" " * size
     headers = {"content-type": "application/json"}
-    given = (body[i : i + 65536] for i in range(0, size, 65536)) if chunked else body
+    given: Any = (body[i : i + 65536] for i in range(0, size, 65536)) if chunked else body
     answer = client.post("/v1/completions", content=given, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
     assert client.get("/health").status_code == 200
