@@ -114,9 +114,9 @@ $(VLLM)/.installed: plugins/preflab-vllm/pyproject.toml
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . -e plugins/preflab-vllm
 	touch $@
 
-test-vllm: $(VLLM)/.installed  ## rollouts by vLLM itself on a CPU, in process and from a server (an environment of its own, 3.5 GB; minutes)
+test-vllm: $(VLLM)/.installed  ## rollouts by vLLM itself on a CPU, in process and from a server, and the model of a run handed over to it (an environment of its own, 3.5 GB; minutes)
 	LD_PRELOAD=$(wildcard $(VLLM)/lib/libiomp5.so) VLLM_CPU_KVCACHE_SPACE=1 PATH=$(CURDIR)/$(VLLM)/bin:$$PATH \
-	    $(VLLM)/bin/python -m pytest tests/plugins/vllm/test_vllm.py -m vllm -W default
+	    $(VLLM)/bin/python -m pytest tests/plugins/vllm/test_vllm.py tests/plugins/vllm/test_handover.py -m vllm -W default
 
 lint: install
 	$(BIN)/ruff check .

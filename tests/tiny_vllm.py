@@ -1,7 +1,15 @@
-"""PPO on a dozen prompts with a tiny policy, sampled by preflab-vllm."""
+"""PPO on a dozen prompts with a tiny policy, sampled by preflab-vllm; and vLLM's own server."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +28,9 @@ from preflab_vllm.engine import VLLMEngine
 from preflab_vllm.server import Server
 from support import FakeContext, cpu_runtime
 from tiny_ppo import PROMPTS
+
+SHAPE = {"width": 64, "heads": 2}
+"""vLLM has no CPU kernel for heads narrower than 32."""
 
 
 def tiny_policy(folder: Path, **shape: int) -> Policy:
@@ -62,3 +73,30 @@ def tiny_run(
         policies={"initial": policy or tiny_policy(folder)},
     )
     return ppo(config, context)
+
+
+@contextmanager
+def vllm_serve(model: Path, *words: str, **environment: str) -> Iterator[str]:
+    """``vllm serve`` of a folder on a free port of this machine; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = str(Path(sys.executable).with_name("vllm"))
+    own = ("--enforce-eager", "--host", "127.0.0.1", "--port", str(port))
+    server = subprocess.Popen(
+        [sys.executable, program, "serve", str(model), *own, *words],
+        env={**os.environ, "VLLM_NO_USAGE_STATS": "1", **environment},
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, "the server ended"
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5)
+                break
+            except OSError:
+                time.sleep(1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(60)

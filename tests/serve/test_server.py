@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from preflab_people.server.rules import allowed_hosts
 from preflab_serve.arms import Arm
 from preflab_serve.keys import digest
 from preflab_serve.server.access import Access
+from preflab_serve.server.routes import Routes
 
 PROMPT = "user : what is the color of gus ? assistant :"
 OTHER = "user : what is the sum of 2 and 3 ? assistant :"
@@ -166,24 +167,74 @@ def test_unknown_models_and_addresses(client: httpx.Client) -> None:
     answer = client.post("/v1/completions", json={"model": "bonn", "prompt": PROMPT})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
     assert "Did you mean 'bon'?" in answer.json()["error"]["message"]
-    assert client.get("/v1/nothing").status_code == 404
-    assert client.get("/v1/completions").status_code == 405
-    for body in (b"{", b"[]", b'{"model": NaN}', b'{"model": "a", "model": "b"}'):
-        answer = client.post(
-            "/v1/completions", content=body, headers={"content-type": "application/json"}
-        )
-        assert answer.status_code == 400
+    for method, path, status, words in (
+        ("GET", "/v1/nothing", 404, "There is no address /v1/nothing. Allowed: /health, "),
+        ("POST", "/completions", 404, "Did you mean '/v1/completions'?"),
+        ("POST", "/v1/completions/", 404, "Did you mean '/v1/completions'?"),
+        ("POST", "/v1/responses", 404, "/v1/chat/completions"),
+        ("GET", "/v1/completions", 405, "/v1/completions is asked with POST, not with GET."),
+        ("POST", "/health", 405, "/health is asked with "),
+    ):
+        answer = client.request(method, path, json={})
+        assert answer.status_code == status
+        assert words in answer.json()["error"]["message"]
+    assert answer.headers["allow"] in ("GET, HEAD", "HEAD, GET")
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (b"", "line 1, column 1: Expecting value"),
+        (b"{", "line 1, column 2: "),
+        (b"{'model': 'bon'}", "line 1, column 2: Expecting property name"),
+        (b'{"model": "b\xffon"}', "byte 13 is no UTF-8"),
+        (b'{"model": NaN}', "NaN is no number of JSON"),
+        (b'{"model": "a", "model": "b"}', "the key 'model' stands twice"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"seed": ' + b"1" * 5000 + b"}", "a number has too many digits"),
+        (b"[]", "must be a JSON object"),
+    ],
+)
+def test_a_body_that_is_no_json_is_refused_with_the_place(
+    client: httpx.Client, body: bytes, words: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = client.post("/v1/completions", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "json")
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [5 * 1024 * 1024, 40 * 1024 * 1024])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_refused(
+    client: httpx.Client, size: int, chunked: bool
+) -> None:
+    """The client hears so although it is still sending."""
+    body = b" " * size
+    headers = {"content-type": "application/json"}
+    given: Any = (body[i : i + 65536] for i in range(0, size, 65536)) if chunked else body
+    answer = client.post("/v1/completions", content=given, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert client.get("/health").status_code == 200
 
 
 def test_every_address_needs_a_key(serve: Any) -> None:
+    """Those that the server has, read from its own list, and one that it has not."""
     client = serve(keys={digest("secret"): "mine"})
-    for path in ("/health", "/v1/models", "/v1/models/bon", "/v1/nothing"):
-        assert client.get(path).status_code == 401
-        for wrong in ("Bearer other", "Basic secret", "secret", "Bearer"):
-            assert client.get(path, headers={"authorization": wrong}).status_code == 401
-    for path in ("/v1/completions", "/v1/chat/completions"):
-        assert client.post(path, json={}).status_code == 401
-    assert client.get("/health", headers={"authorization": "Bearer secret"}).status_code == 200
+    addresses = [
+        (method, route.path.replace("{name:path}", "bon"))
+        for route in Routes(cast(Any, None)).all()
+        for method in route.methods or ()
+    ]
+    assert ("POST", "/v1/moderations") in addresses
+    for method, path in (*addresses, ("GET", "/v1/nothing"), ("OPTIONS", "/health")):
+        body: dict[str, Any] = {} if method != "POST" else {"json": {}}
+        for wrong in (None, "Bearer other", "Basic secret", "secret", "Bearer"):
+            headers = {} if wrong is None else {"authorization": wrong}
+            answer = client.request(method, path, headers=headers, **body)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        answer = client.request(method, path, headers={"authorization": "Bearer secret"}, **body)
+        assert answer.status_code != 401
     assert client.get("/health?api_key=secret").status_code == 401
 
 

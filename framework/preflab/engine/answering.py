@@ -13,8 +13,8 @@ from preflab.engine.opened import OpenedRun
 from preflab.errors import PreflabError, UserError
 from preflab.interfaces import AnyTemperature, Responder, StreamsTokens
 from preflab.records import Prompt, Rollout
-from preflab.storage.run_folder import COMPLETE
-from preflab.storage.runs import manifest_of
+from preflab.storage.run_folder import COMPLETE, RUNNING
+from preflab.storage.runs import manifest_of, state_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class AnsweringRun:
         self.folder = folder
         manifest = manifest_of(folder)
         if manifest.get("status") != COMPLETE:
+            if state_of(folder, manifest) == RUNNING:
+                raise UserError(
+                    f"{folder} is running: wait until it has finished (preflab runs shows it)."
+                )
             raise UserError(
                 f"{folder} has not finished (its manifest.json says: {manifest.get('status')}). "
                 f"Finish it with: preflab rerun {folder}"

@@ -74,7 +74,7 @@ def listen(host: str, port: int) -> socket.socket:
             made.close()
         raise UserError(
             f"Nothing can be served on {address(host, port)}: {error.strerror or error}. Is "
-            "another server there? Choose another port; 0 takes a free one."
+            "another server there? Choose another port with --port; 0 takes a free one."
         ) from error
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +57,8 @@ def parse(body: bytes) -> Row:
     """The JSON object in a body. Raises Refused."""
     try:
         value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise Refused(400, "json", "The body is no valid JSON.") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "json", f"The body is no valid JSON: {_fault(error)}.") from None
     if not isinstance(value, dict):
         raise Refused(400, "json", "The body must be a JSON object.")
     return value
@@ -231,11 +232,23 @@ def _names(item: Any) -> tuple[str, ...]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(name)
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError("a key stands twice")
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice")
     return row
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a body, and where. Nothing of the body itself but the name of a key."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no {error.encoding.upper()}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if "digits" in str(error):
+        return "a number has too many digits"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import gc
 import signal
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
 from preflab_people.commands.parsing import Parser, count, file, port
 from preflab_serve.opening import need_extra
+
+if TYPE_CHECKING:
+    from preflab_serve.arms import Arm
 
 PORT = 8080
 
@@ -71,21 +77,31 @@ def _serve(options: argparse.Namespace) -> None:
 
         def begin() -> None:
             base = base_url(options, port_of(listening))
-            print(f"Serving {', '.join(arms)} on {base}", flush=True)
-            print(log.about if log else "No log of use is kept (--log FOLDER).", flush=True)
-            if checking is not None:
-                print(f"Every model is behind the guard of {options.guard}.", flush=True)
-            for arm in (arm for arm in arms.values() if arm.main and arm.guarded):
-                others = "too, without it" if options.unguarded else "only with --unguarded"
-                said = f"{arm.name} answers behind its own guard; its earlier models are served"
-                print(f"{said} {others}.", flush=True)
-            print(_example(base, next(iter(arms)), bool(keys)), flush=True)
+            about = [
+                f"Serving {', '.join(arms)} on {base}",
+                log.about if log else "No log of use is kept (--log FOLDER).",
+                *([f"Every model is behind the guard of {options.guard}."] if checking else []),
+                *_guarded(list(arms.values()), options.unguarded),
+                _example(base, next(iter(arms)), bool(keys)),
+            ]
+            with contextlib.suppress(BrokenPipeError):  # who read the address may have seen enough
+                print("\n".join(about), flush=True)
 
         proxy = not is_loopback(options.host)
         run(app, listening, begin, behind_proxy=proxy, end=service.end, grace=1)
     finally:
         listening.close()
         worker.close(seconds=0.5)  # what nobody waits for any more does not keep the process
+
+
+def _guarded(arms: Sequence[Arm], unguarded: bool) -> list[str]:
+    """A sentence for each run that answers behind a guard of its own."""
+    others = "too, without it" if unguarded else "only with --unguarded"
+    return [
+        f"{arm.name} answers behind its own guard; its earlier models are served {others}."
+        for arm in arms
+        if arm.main and arm.guarded
+    ]
 
 
 def _check_open_to_others(options: argparse.Namespace) -> None:

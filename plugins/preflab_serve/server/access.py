@@ -39,8 +39,11 @@ class Access:
         """Refuse a request by its headers; note whose it is. Raises Refused."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or host_name(host) not in self.hosts:
-            raise Refused(421, "host", f"This server does not answer for the host {host[:80]!r}.")
+        name = host_name(host)
+        if len(headers.getlist("host")) != 1 or name not in self.hosts:
+            sentence = f"This server does not answer for the host {host[:80]!r}."
+            cure = f" Whoever starts it can allow that: --allow-host {name[:80]}" if name else ""
+            raise Refused(421, "host", f"{sentence}{cure}")
         if headers.get("origin") or headers.get("sec-fetch-site", "none") not in OWN_PAGES:
             raise Refused(403, "origin", "Requests from pages in a browser are refused.")
         scope[WHO] = self._who(headers)
@@ -50,7 +53,8 @@ class Access:
             raise Refused(405, "method", "Only GET, HEAD and POST are answered.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise Refused(415, "content_type", "The body must be application/json.")
+            sentence = "The body must be JSON: send the header Content-Type: application/json."
+            raise Refused(415, "content_type", sentence)
         if "content-length" in headers and "transfer-encoding" in headers:
             # A proxy may read the one and this server the other: two requests for one.
             raise Refused(400, "length", "The body has two lengths.")

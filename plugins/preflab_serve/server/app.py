@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from preflab.errors import nearest
 from preflab_people.server.answers import Refused
 from preflab_people.server.rules import Gate
 from preflab_serve.server.access import MOST_BYTES, Access, add_headers, refused
@@ -27,11 +29,14 @@ HOUR = 3600.0
 
 def create_app(service: Service, access: Access) -> Gate:
     """The server of some arms as an ASGI application."""
+    routes = Routes(service).all()
+    missing = partial(_missing, [route.path.replace("{name:path}", "NAME") for route in routes])
     inside = Starlette(
-        routes=[*Routes(service).all()],
-        exception_handlers={Refused: _refused, HTTPException: _missing, Exception: _failed},
+        routes=[*routes],
+        exception_handlers={Refused: _refused, HTTPException: missing, Exception: _failed},
         lifespan=lambda app: forgetting(service.log),
     )
+    inside.router.redirect_slashes = False  # clients that follow nothing would see an empty answer
     return Gate(_without_words(inside), access.check, MOST_BYTES, add_headers, refused)
 
 
@@ -69,11 +74,18 @@ async def _refused(request: Request, error: Exception) -> Response:
     return refused(error)
 
 
-async def _missing(request: Request, error: Exception) -> Response:
+async def _missing(addresses: Sequence[str], request: Request, error: Exception) -> Response:
     """Addresses that there are not, and methods that they do not have."""
     assert isinstance(error, HTTPException)
-    sentence = f"{request.method} {request.url.path}: {error.detail}."
-    return refused(Refused(error.status_code, "not_found", sentence))
+    path = request.url.path[:80]
+    if error.status_code != 405:
+        sentence = f"There is no address {path}. {nearest(path, addresses)}"
+        return refused(Refused(error.status_code, "not_found", sentence))
+    allowed = (error.headers or {}).get("Allow", "")
+    sentence = f"{path} is asked with {allowed}, not with {request.method}."
+    answer = refused(Refused(405, "method", sentence))
+    answer.headers["allow"] = allowed
+    return answer
 
 
 async def _failed(request: Request, error: Exception) -> Response:

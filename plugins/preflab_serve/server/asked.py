@@ -38,6 +38,8 @@ MOST_SAMPLES, MOST_PROMPTS, MOST_RESPONSES = 128, 2048, 2048
 MOST_MODERATED = 50_000
 """Characters of a text to be moderated."""
 MOST_TOKENS = 1_000_000
+MOST_NAME = 1000
+"""Characters of the name of a model."""
 LEAST_TEMPERATURE = 1e-4
 """Above 0: logits that are divided by less are no numbers any more."""
 SEEDS = 2**63 - 1
@@ -76,7 +78,7 @@ class Asked:
 def completion(row: Row) -> Asked:
     """A request to /v1/completions. Raises Refused."""
     n = fields.whole(row, "n", 1, MOST_SAMPLES) or 1
-    neutral = {**COMPLETION_NEUTRAL, "best_of": (1, n)}
+    neutral = {**COMPLETION_NEUTRAL, "best_of": (1, n)[: min(n, 2)]}
     fields.only(row, [*SUPPORTED, "prompt", "echo"], neutral)
     prompts = _prompts(row.get("prompt"))
     if n * len(prompts) > MOST_RESPONSES:
@@ -131,7 +133,7 @@ def moderation(row: Row) -> list[str]:
 
 def _shared(row: Row, n: int) -> dict[str, Any]:
     return {
-        "model": fields.text(row, "model"),
+        "model": _model(row),
         "temperature": _temperature(row),
         "n": n,
         "stops": fields.stops(row),
@@ -140,6 +142,16 @@ def _shared(row: Row, n: int) -> dict[str, Any]:
         "usage": fields.wants_usage(row),
         "user": fields.text(row, "user", ""),
     }
+
+
+def _model(row: Row) -> str:
+    """The name of a model, as long as one can be."""
+    if row.get("model") is None:
+        refuse("model", "'model' is missing: name one of those that /v1/models lists.")
+    name = fields.text(row, "model")
+    if len(name) > MOST_NAME:
+        refuse("model", f"'model' has {len(name)} characters: /v1/models lists the names.")
+    return name
 
 
 def _temperature(row: Row) -> float | None:
@@ -186,7 +198,8 @@ def _message(value: Any) -> Message:
     fields.only(value, ["role", "content"], {"tool_calls": ([],)})
     role, content = value.get("role"), value.get("content")
     if role not in ROLES:
-        refuse("messages", f"The role {role!r} is not supported: {', '.join(ROLES)}.")
+        shown = repr(role)[: fields.MOST_SHOWN]
+        refuse("messages", f"The role {shown} is not supported. Allowed: {', '.join(ROLES)}.")
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
         if len(parts) < len(content) or any(set(part) > {"type", "text"} for part in parts):

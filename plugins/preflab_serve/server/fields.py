@@ -14,6 +14,9 @@ from preflab_people.server.answers import Refused
 Row = Mapping[str, Any]
 MOST_STOPS = 16
 """OpenAI allows 4; lm-evaluation-harness sends more."""
+MOST_SHOWN = 80
+"""Characters of a wrong word in a message. The nearest of the right ones is looked for with as
+many: with megabytes that takes seconds, in which nobody else is answered."""
 
 
 def refuse(field: str, sentence: str, status: int = 400) -> NoReturn:
@@ -27,13 +30,14 @@ def only(row: Row, supported: Sequence[str], neutral: Mapping[str, Sequence[Any]
     for name, value in row.items():
         if name in supported or value is None:
             continue
+        shown = name[:MOST_SHOWN]
         if name in neutral:
             if not any(type(value) is type(v) and value == v for v in neutral[name]):
                 allowed = " or ".join(map(json.dumps, neutral[name]))
                 refuse(name, f"{name!r} is not supported: leave it out, or give {allowed}.")
             continue
-        known = nearest(name, [*supported, *neutral])
-        raise Refused(400, "unknown_parameter", f"{name!r} is not supported. {known}", field=name)
+        known = nearest(shown, [*supported, *neutral])
+        raise Refused(400, "unknown_parameter", f"{shown!r} is not supported. {known}", field=shown)
 
 
 def text(row: Row, name: str, default: str | None = None) -> str:

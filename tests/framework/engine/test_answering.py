@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,18 @@ def test_folders_that_are_no_finished_runs_are_refused_with_the_cure(tmp_path: P
         AnsweringRun(job.parent)
     with pytest.raises(UserError, match=r"says: stopped.*Finish it with: preflab rerun .*study/0"):
         AnsweringRun(job)
+
+
+def test_a_run_that_is_running_is_waited_for(tmp_path: Path) -> None:
+    """As long as its process lasts, which holds a lock of the folder; killed, it is finished."""
+    (tmp_path / "manifest.json").write_text(json.dumps({"status": "running", "stages": []}))
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(UserError, match="is running: wait until it has finished"):
+        AnsweringRun(tmp_path)
+    os.close(handle)
+    with pytest.raises(UserError, match=r"says: running\). Finish it with: preflab rerun"):
+        AnsweringRun(tmp_path)
 
 
 def test_a_conversation_is_a_prompt_with_its_transcript() -> None:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +14,9 @@ from preflab_vllm.engine import VLLMEngine
 from preflab_vllm.inside import inside
 from support import cpu_runtime
 from tiny_ppo import PROMPTS
-from tiny_vllm import served, tiny_policy, tiny_run
+from tiny_vllm import SHAPE, served, tiny_policy, tiny_run, vllm_serve
 
 pytestmark = pytest.mark.vllm
-SHAPE = {"width": 64, "heads": 2}
-"""vLLM has no CPU kernel for heads narrower than 32."""
 ALIKE = 1e-5
 """Nats by which float32 log-probs of vLLM and of the policy may differ."""
 
@@ -37,30 +29,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for weight in policy.module.parameters():
             weight.mul_(0.5)
     policy.save(folder / "model")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = (
-        "-m vllm.entrypoints.openai.api_server --dtype float32 --logprobs-mode processed_logprobs "
-        f"--generation-config vllm --enforce-eager --host 127.0.0.1 --port {port} --model"
-    )
-    server = subprocess.Popen(
-        [sys.executable, *words.split(), str(folder / "model")],
-        env={**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"},
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(1)
+    words = "--dtype float32 --logprobs-mode processed_logprobs --generation-config vllm"
+    with vllm_serve(folder / "model", *words.split(), VLLM_SERVER_DEV_MODE="1") as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 def _row_by_row(engine: VLLMEngine, folder: Path) -> None:
