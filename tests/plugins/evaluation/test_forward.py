@@ -71,5 +71,5 @@ def test_after_a_prefix_the_same_tokens_of_a_document_count(tmp_path: Path) -> N
         logits = policy.module(ids).logits[0, 2:-1]
         expected = float(cross_entropy(logits, ids[0, 3:], reduction="sum").detach())
         assert total == pytest.approx(expected, rel=1e-5)
-    few = SixPositions(policy)
+    few: Any = SixPositions(policy)
     assert document_nll(few, texts, 100, context.runtime, "good good ")[1] == [2, 3]  # 6 - 2 - 1

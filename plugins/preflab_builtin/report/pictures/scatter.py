@@ -44,7 +44,7 @@ class Side:
         """The ends of the axis, which shows every value and its interval."""
         measures = [arm.measures[self.measure] for arm in arms]
         found = drawing.limits([end for m in measures for end in drawing.ends(m, self.scale)])
-        return found[::-1] if self.downwards else found
+        return (found[1], found[0]) if self.downwards else found
 
 
 def scatter(
