@@ -26,7 +26,7 @@ def preflab_components() -> list[Component]:
             "pretrained",
             PretrainedConfig,
             build=f"{here}.sources:pretrained",
-            inspect=f"{here}.folders:inspect_pretrained",
+            inspect=f"{here}.inspecting:inspect_pretrained",
             preflight=f"{here}.preflight:policy",
         ),
         Component(

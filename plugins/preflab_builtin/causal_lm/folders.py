@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
 from pathlib import Path
 
-from preflab import Inspection, UserError
+from preflab import UserError
 from preflab.rows.paths import address_of
 from preflab.storage.durable import cached_digest
-from preflab.storage.run_folder import newest_model, read_from
+from preflab.storage.run_folder import newest_model
 from preflab_builtin.causal_lm.checking import (
     Use,
     check_folder,
@@ -17,31 +16,10 @@ from preflab_builtin.causal_lm.checking import (
     neighbours,
     read_json,
 )
-from preflab_builtin.causal_lm.config import PretrainedConfig
-from preflab_builtin.causal_lm.shape import shape_of
-from preflab_builtin.causal_lm.weights import parameters
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 """Files of a model folder that decide a result: weights, configs, tokenizer, chat template."""
 IGNORED = frozenset({"preflab.json", "generation_config.json"})
-
-
-def inspect_pretrained(config: PretrainedConfig) -> Inspection:
-    """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
-    folder = locate(config.path, config.revision, whole=False)
-    said = read_from(Path(config.path).expanduser())
-    content = content_digest(folder)
-    if "date_string" not in config.template_arguments and writes_the_date(folder):
-        content += f" on {date.today()}"
-    return Inspection(
-        content=content,
-        tokenizer=tokenizer_digest(folder),
-        pretrained=True,
-        # Usual learning rates are known for all weights, not for adapters.
-        parameters=parameters(folder) if config.lora.rank is None else 0,
-        shape=shape_of(folder, config.lora),
-        notices=[f"policy.path: {said}."] if said else [],
-    )
 
 
 def locate(

@@ -19,7 +19,8 @@ from preflab.errors import UserError
 from preflab.planning.reading import choose
 from preflab.planning.recipes import identity
 from preflab_builtin.causal_lm.config import Family, PretrainedConfig, SmolLM2Config, TinyConfig
-from preflab_builtin.causal_lm.folders import content_digest, inspect_pretrained, locate
+from preflab_builtin.causal_lm.folders import content_digest, locate
+from preflab_builtin.causal_lm.inspecting import inspect_pretrained
 from preflab_builtin.causal_lm.smollm2 import converted, inspect_smollm2
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
 from support import WORDS, builtin
