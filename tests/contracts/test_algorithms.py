@@ -75,7 +75,9 @@ class TestForGroups(AlgorithmContract):
     def arrange(cls, context: FakeContext) -> None:
         heads: Any = context.policy("base")
         model = heads.heads_model(torch.Generator().manual_seed(1), ["red", "blue"])
-        context._reward = WeightedReward(GroupRewards(model, [0.5, 0.5], context.runtime))
+        context._reward = WeightedReward(
+            GroupRewards(model, [0.5, 0.5], [1.0, 1.0], context.runtime)
+        )
 
 
 class TestGuarded(ResponderContract):

@@ -189,9 +189,9 @@ class EvaluationSuite:
                     stream.writelines(json.dumps(row) + "\n" for row in rows)
         if self.examples:
             with (folder / EXAMPLES).open("w", encoding="utf8") as stream:
-                for name, cases in self.examples.items():
-                    rows = ({"of": name, "example": case} for case in cases)
-                    stream.writelines(json.dumps(row) + "\n" for row in rows)
+                for name, examples in self.examples.items():
+                    shown = ({"of": name, "example": example} for example in examples)
+                    stream.writelines(json.dumps(row) + "\n" for row in shown)
 
     def _subject(self) -> Responder:
         if self._responder is None:

@@ -52,8 +52,8 @@ class GroupHeads:
                     right += sum(own[i] > own[j] for i, j in ranking.preferences)
                     pairs[ranking.prompt.id] = right, judged + len(ranking.preferences)
             if pairs:
-                counts = zip(*pairs.values(), strict=True)
-                accuracy[f"group_accuracy/{name}"] = intervals.bounded_ratio(*counts)
+                own_right, own_pairs = zip(*pairs.values(), strict=True)
+                accuracy[f"group_accuracy/{name}"] = intervals.bounded_ratio(own_right, own_pairs)
         return Evaluation(spread | accuracy)
 
     def _by_ranking(self, scores: Sequence[float]) -> list[Sequence[float]]:

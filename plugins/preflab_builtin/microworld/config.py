@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from preflab import option
 
-WHAT_GROUPS_GET = {
+WHAT_GROUPS_GET: dict[str, tuple[str, ...]] = {
     "What each group of people gets is not measured. evaluation=groups does, for simulated people; "
     "beside another evaluation: +schema/evaluator@evaluation.evaluators.groups=groups. For "
     "rankings of people: evaluation.evaluators.reward_accuracy.by_group=true.": (
