@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.optimization import OptimizerConfig
-from preflab.records import Demonstration, Prompt, Ranking, Record
+from preflab.records import Demonstration, Document, Prompt, Record
 from preflab.rewards import FunctionReward
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
 from preflab.sharding import is_sharded
@@ -33,7 +33,8 @@ from support import FakeContext
 LENGTH = FunctionReward(lambda prompt, text: float(len(text.split())))
 SHOWN: list[Record] = [
     *(Demonstration(p, "red blue please") for p in RECORDS if isinstance(p, Prompt)),
-    *(replace(r, id=f"t{r.id}", split="test") for r in RECORDS if not isinstance(r, Ranking)),
+    *(replace(r, id=f"t{r.id}", split="test") for r in RECORDS if isinstance(r, Prompt)),
+    *(replace(r, id=f"t{r.id}", split="test") for r in RECORDS if isinstance(r, Document)),
 ]
 STEPS = 3
 

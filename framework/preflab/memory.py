@@ -93,9 +93,8 @@ class Load:
     share of the tokens whose logits are needed; sampled: rows that all processes sample together;
     steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
     trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
-    that (`runtime.offload`); whole: networks are whole on each process, though the run divides
-    weights; averages: averages of a trained network's weights that are kept beside it; together:
-    rows that no pass divides."""
+    that (`runtime.offload`); averages: averages of a trained network's weights that are kept beside
+    it; together: rows that no pass divides."""
 
     trained: int
     rows: int
@@ -108,7 +107,6 @@ class Load:
     sampled: int = 0
     batch: int = 0
     leaves: bool = False
-    whole: bool = False
     averages: int = 0
     together: int = 1
 
@@ -175,8 +173,7 @@ class Memory:
 
 def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     """The parts of the peak of a stage."""
-    sharded = division.sharded and not load.whole
-    shards = division.processes if sharded else 1
+    shards = division.processes if division.sharded else 1
     network = shape.stored
     adapters = division.trained_share < 1
     frozen = float(load.frozen - (1 if adapters and load.reference else 0))
@@ -197,7 +194,7 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
     training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
     # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
     reordered = division.cpu and shape.width >= REORDERED_WIDTH
-    copies = int(reordered) + int(sharded)
+    copies = int(reordered) + int(division.sharded)
     frozen *= network / shards
     return Memory(
         process=PROCESS if division.cpu else 0,
@@ -205,7 +202,7 @@ def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
         gradients=learning,
         moments=2 * learning,
         frozen=frozen,
-        block=2 * NUMBER * shape.block if sharded else 0,
+        block=2 * NUMBER * shape.block if division.sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
         sampler=copies * network if decoded else 0,

@@ -106,7 +106,7 @@ def test_accelerate_launch_divides_the_weights_as_it_is_asked_to(tmp_path: Path)
     assert f"--use_fsdp is taken as {asked}." in said
     assert preflab(alone, *words) == 0
     two, one = (
-        load_file(*folder.glob("artifacts/pretrain-*/model/model.safetensors"))
+        load_file(next(folder.glob("artifacts/pretrain-*/model/model.safetensors")))
         for folder in (launched, alone)
     )
     assert largest_difference(one, two) <= 1e-5

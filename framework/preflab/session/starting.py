@@ -29,11 +29,11 @@ from preflab.errors import (
     Waiting,
 )
 from preflab.jobs.execution import quiet_libraries
-from preflab.jobs.gpus import VISIBLE
 from preflab.jobs.places import places
 from preflab.planning.reading import Job, check_jobs
 from preflab.session.results import Run, Study
 from preflab.signals import Stopped
+from preflab.visible import VISIBLE
 
 _ERRORS = (UserError, PluginError, StorageError, NumericError, Waiting, SweepError)
 _APART = """

@@ -300,8 +300,8 @@ class SuiteConfig:
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
         """The subject, beside it the baseline and later the policy that training began from, and
-        the reward model if an evaluator asks it, whole on each process (`preflab.memory.Load`). How
-        much evaluators compute is theirs to know."""
+        the reward model if an evaluator asks it (`preflab.memory.Load`). How much evaluators
+        compute is theirs to know."""
         asked = {need for e in self.evaluators.values() for need in getattr(e, "needs", tuple)()}
         return Load(
             trained=0,
@@ -311,7 +311,6 @@ class SuiteConfig:
             tokens=tokens,
             passes=1,
             scored=0.5,
-            whole=True,
         )
 
     def in_front(self, context: Context) -> Sequence[str]:

@@ -185,8 +185,9 @@ class EvaluationSuite:
         if self.opinions:
             with (folder / OPINIONS).open("w", encoding="utf8") as stream:
                 for name, said in self.opinions.items():
-                    rows = ({"measure": name, **asdict(one)} for one in said)
-                    stream.writelines(json.dumps(row) + "\n" for row in rows)
+                    stream.writelines(
+                        json.dumps({"measure": name, **asdict(one)}) + "\n" for one in said
+                    )
         if self.examples:
             with (folder / EXAMPLES).open("w", encoding="utf8") as stream:
                 for name, examples in self.examples.items():

@@ -98,7 +98,7 @@ class Weighing:
         """Whether the reward is a function of each group's alone."""
         return self.welfare is not Welfare.worst and not self.weights_by_tag
 
-    def to_be_measured(self) -> dict[str, tuple[str, ...]]:
+    def to_be_measured(self) -> Mapping[str, Sequence[str]]:
         """What the choice does to groups."""
         return WHAT_GROUPS_GET
 

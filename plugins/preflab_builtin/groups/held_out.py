@@ -52,7 +52,7 @@ class GroupHeads:
                     right += sum(own[i] > own[j] for i, j in ranking.preferences)
                     pairs[ranking.prompt.id] = right, judged + len(ranking.preferences)
             if pairs:
-                own_right, own_pairs = zip(*pairs.values(), strict=True)
+                own_right, own_pairs = map(list, zip(*pairs.values(), strict=True))
                 accuracy[f"group_accuracy/{name}"] = intervals.bounded_ratio(own_right, own_pairs)
         return Evaluation(spread | accuracy)
 

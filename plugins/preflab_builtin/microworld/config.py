@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -108,7 +108,7 @@ class SimulatedConfig:
             reason = f"but only {people} people label training data"
             yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, {reason}"
 
-    def to_be_measured(self) -> dict[str, tuple[str, ...]]:
+    def to_be_measured(self) -> Mapping[str, Sequence[str]]:
         """What a conflict does to groups."""
         return WHAT_GROUPS_GET if self.conflict else {}
 

@@ -242,7 +242,7 @@ class KwiseTraining:
         """Values of the responses of training rankings, of at most ``centre_on``."""
         some = self.examples[: self.config.centre_on]
         scores = raw_scores(self.model, self._rollout(some), self.runtime).double()
-        return list(torch.split(scores, [len(example.responses) for example in some]))
+        return list(scores.split_with_sizes([len(example.responses) for example in some]))
 
     def _mean_scores(self) -> list[float]:
         """Of each head."""

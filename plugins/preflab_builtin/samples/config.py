@@ -30,7 +30,7 @@ class SampledConfig:
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """SFT's policy and the others, whole on each process (`preflab.memory.Load`)."""
+        """SFT's policy and the others (`preflab.memory.Load`)."""
         prompts = self.prompts + self.validation_prompts
         prompts = min(prompts, records.get("prompts", prompts))
         rows = self.k * min(self.batch, prompts)
@@ -43,7 +43,6 @@ class SampledConfig:
             passes=1,
             scored=0.5,
             steps=-(-prompts // self.batch),
-            whole=True,
         )
 
     def check(self) -> Iterator[tuple[str, str]]:

@@ -85,9 +85,9 @@ def test_each_process_decodes_its_share_so_many_rows_at_a_time(
 ) -> None:
     """4 processes have 128 of 512 rows each, and decode at most rollout.batch of them together.
     Keys and values of 4 layers of 128 numbers, for 32 tokens of each row."""
-    words = ("policy=tiny", "algorithm=ppo", "algorithm.batch=512", "algorithm.episodes=512")
-    words += ("rollout.max_tokens=16", "runtime.processes=4", f"rollout.batch={at_a_time}")
-    run = run_of(*words)
+    sizes = ("policy=tiny", "algorithm=ppo", "algorithm.batch=512", "algorithm.episodes=512")
+    divided = ("rollout.max_tokens=16", "runtime.processes=4", f"rollout.batch={at_a_time}")
+    run = run_of(*sizes, *divided)
     stage = run.stage("algorithm")
     assert stage is not None
     found = sized(run, stage)
@@ -95,9 +95,9 @@ def test_each_process_decodes_its_share_so_many_rows_at_a_time(
     assert found.memory.cache == 2 * 4 * 4 * 128 * decoded * 32
 
 
-def test_samples_and_evaluation_hold_whole_policies_on_each_process() -> None:
-    """Of 900 training and 100 validation prompts, 100 a step with 4 responses each; the evaluation
-    has its subject, the baseline and a reward model."""
+def test_samples_and_evaluation_divide_their_models_too() -> None:
+    """SFT's policy in the samples stage; the subject, the baseline and a reward model in the
+    evaluation: a quarter of each on each of 4 processes."""
     run = run_of("policy=tiny", "runtime.sharding=full", "runtime.processes=4")
     weights = {}
     for name in ("samples", "evaluation"):
@@ -105,11 +105,11 @@ def test_samples_and_evaluation_hold_whole_policies_on_each_process() -> None:
         assert stage is not None
         found = sized(run, stage)
         assert found is not None
-        assert (found.memory.trained, found.memory.block, found.checkpoint) == (0, 0, 0)
+        assert (found.memory.trained, found.checkpoint) == (0, 0)
         weights[name] = found.memory.frozen
     shape = inspect(run.choices["policy"]).shape
     assert shape is not None
-    assert weights == {"samples": 4 * shape.weights, "evaluation": 3 * 4 * shape.weights}
+    assert weights == {"samples": shape.weights, "evaluation": 3 * shape.weights}
 
 
 def test_the_prompt_of_a_ranking_is_read_once() -> None:

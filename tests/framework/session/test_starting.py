@@ -16,9 +16,9 @@ import torch
 import preflab
 from preflab import NumericError, SweepError, UserError
 from preflab.door.discovery import FILES
-from preflab.jobs.gpus import VISIBLE
 from preflab.session import starting
 from preflab.signals import Stopped
+from preflab.visible import VISIBLE
 
 
 @pytest.fixture(autouse=True)
