@@ -152,14 +152,23 @@ def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(study.claims) == ["less_kl_more_reward"]
 
 
+def anchors(page: Path) -> set[str]:
+    """What links into a page may name: its headings, as GitHub spells them."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", MANUALS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_of_a_manual_exist(page: Path) -> None:
     text = re.sub(r"^ {4}.*$", "", page.read_text(encoding="utf8"), flags=re.MULTILINE)
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
     paths = re.findall(r"`((?:framework|plugins|conf|sweeps|tests)/[\w./-]+\.(?:py|md|yaml))", text)
-    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     missing = [link for link in links if not (page.parent / link).exists()]
-    missing += [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a not in anchors]
+    missing += [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a not in anchors(page)]
+    missing += [
+        f"{link}#{a}"
+        for link, a in re.findall(r"\]\((?!https?:)([^)#]+\.md)#([^)]+)\)", text)
+        if (page.parent / link).exists() and a not in anchors(page.parent / link)
+    ]
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert missing == []
