@@ -58,6 +58,7 @@ class Case:
     family: str = "llama"
     fast: bool = True
     reshard: bool = True
+    offload: bool = False
     rank: int = 0
     """Of adapters; 0: all weights are trained."""
     then: Path | None = None
@@ -125,6 +126,7 @@ class Case:
                 fast_paths=self.fast,
                 sharding=self.sharding,
                 reshard=self.reshard,
+                offload=self.offload,
             )
         )
         return context

@@ -97,8 +97,8 @@ def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> No
 @pytest.mark.reliability
 @pytest.mark.parametrize(
     "options",
-    [{"reshard": False}, {"rank": 4}],
-    ids=["weights kept for the backward pass", "adapters"],
+    [{"reshard": False}, {"offload": True}, {"rank": 4}],
+    ids=["weights kept for the backward pass", "frozen networks out of memory", "adapters"],
 )
 def test_it_equals_whole_weights_however_it_is_computed(
     options: dict[str, Any], tmp_path: Path
