@@ -19,6 +19,7 @@ from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
 from preflab.engine.alike import together
+from preflab.engine.comparing import Agreement, prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure
@@ -35,6 +36,8 @@ from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rollouts.config import TransformersConfig
+from preflab_builtin.rollouts.generate import TransformersEngine
 from support import WORDS, FakeContext
 
 STAGES = ("reward_model", "ppo")
@@ -59,6 +62,7 @@ class Case:
     fast: bool = True
     reshard: bool = True
     offload: bool = False
+    engine: str = "native"
     rank: int = 0
     """Of adapters; 0: all weights are trained."""
     then: Path | None = None
@@ -129,6 +133,9 @@ class Case:
                 offload=self.offload,
             )
         )
+        if self.engine == "transformers":
+            sampling = TransformersEngine(TransformersConfig(max_tokens=8), context.runtime)
+            context._engine = prepared(sampling, context.runtime, Agreement())
         return context
 
     def run(self, stage: str, procedure: Procedure, folder: Path) -> None:
