@@ -22,7 +22,7 @@ from preflab.engine.alike import together
 from preflab.engine.comparing import Agreement, prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
-from preflab.interfaces import Procedure
+from preflab.interfaces import Procedure, RolloutEngine
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
@@ -112,11 +112,11 @@ class Case:
         held = held_bytes() - before
         (folder / f"held-{context.runtime.rank}").write_text(str(held))
         # The second process has no prompt.
-        engine = context.rollout()
         policy = context.policy("base")
         context.runtime.shard(policy.module)
-        alone = engine.generate(policy, [Prompt("p", "red")], engine.sampling, (1, "alone"))
-        assert len(alone) == 1
+        for engine in (context.rollout(), transformers(context.runtime)):
+            alone = engine.generate(policy, [Prompt("p", "red")], engine.sampling, (1, "alone"))
+            assert len(alone) == 1
 
     def context(self, folder: Path, micro_batch: int) -> FakeContext:
         """With a runtime as the case has it."""
@@ -134,8 +134,7 @@ class Case:
             )
         )
         if self.engine == "transformers":
-            sampling = TransformersEngine(TransformersConfig(max_tokens=8), context.runtime)
-            context._engine = prepared(sampling, context.runtime, Agreement())
+            context._engine = transformers(context.runtime)
         return context
 
     def run(self, stage: str, procedure: Procedure, folder: Path) -> None:
@@ -163,6 +162,12 @@ class Case:
             together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])
+
+
+def transformers(runtime: Runtime) -> RolloutEngine:
+    """The engine ``transformers``, as a stage has it."""
+    engine = TransformersEngine(TransformersConfig(max_tokens=8), runtime)
+    return prepared(engine, runtime, Agreement())
 
 
 class FromFolder(dict[str, Any]):
