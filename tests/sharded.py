@@ -19,9 +19,10 @@ from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
 from preflab.engine.alike import together
+from preflab.engine.comparing import Agreement, prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
-from preflab.interfaces import Procedure
+from preflab.interfaces import Procedure, RolloutEngine
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
@@ -35,6 +36,8 @@ from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rollouts.config import TransformersConfig
+from preflab_builtin.rollouts.generate import TransformersEngine
 from support import WORDS, FakeContext
 
 STAGES = ("reward_model", "ppo")
@@ -58,6 +61,8 @@ class Case:
     family: str = "llama"
     fast: bool = True
     reshard: bool = True
+    offload: bool = False
+    engine: str = "native"
     rank: int = 0
     """Of adapters; 0: all weights are trained."""
     then: Path | None = None
@@ -107,11 +112,11 @@ class Case:
         held = held_bytes() - before
         (folder / f"held-{context.runtime.rank}").write_text(str(held))
         # The second process has no prompt.
-        engine = context.rollout()
         policy = context.policy("base")
         context.runtime.shard(policy.module)
-        alone = engine.generate(policy, [Prompt("p", "red")], engine.sampling, (1, "alone"))
-        assert len(alone) == 1
+        for engine in (context.rollout(), transformers(context.runtime)):
+            alone = engine.generate(policy, [Prompt("p", "red")], engine.sampling, (1, "alone"))
+            assert len(alone) == 1
 
     def context(self, folder: Path, micro_batch: int) -> FakeContext:
         """With a runtime as the case has it."""
@@ -125,8 +130,11 @@ class Case:
                 fast_paths=self.fast,
                 sharding=self.sharding,
                 reshard=self.reshard,
+                offload=self.offload,
             )
         )
+        if self.engine == "transformers":
+            context._engine = transformers(context.runtime)
         return context
 
     def run(self, stage: str, procedure: Procedure, folder: Path) -> None:
@@ -154,6 +162,12 @@ class Case:
             together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])
+
+
+def transformers(runtime: Runtime) -> RolloutEngine:
+    """The engine ``transformers``, as a stage has it."""
+    engine = TransformersEngine(TransformersConfig(max_tokens=8), runtime)
+    return prepared(engine, runtime, Agreement())
 
 
 class FromFolder(dict[str, Any]):

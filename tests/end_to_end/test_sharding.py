@@ -96,16 +96,23 @@ def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> No
 
 @pytest.mark.reliability
 @pytest.mark.parametrize(
-    "options",
-    [{"reshard": False}, {"rank": 4}],
-    ids=["weights kept for the backward pass", "adapters"],
+    "options, processes",
+    [
+        ({"reshard": False}, 1),
+        ({"offload": True}, 1),
+        ({"rank": 4}, 1),
+        # Its rows depend on the rows of their batch, which is one process's share.
+        ({"engine": "transformers"}, 2),
+    ],
+    ids=["weights kept for the backward pass", "offload", "adapters", "rollout=transformers"],
 )
 def test_it_equals_whole_weights_however_it_is_computed(
-    options: dict[str, Any], tmp_path: Path
+    options: dict[str, Any], processes: int, tmp_path: Path
 ) -> None:
+    """processes: of the run with whole weights that it is compared with."""
     if "rank" in options:
         pytest.importorskip("peft", reason="the extra lora is not installed")
-    plain = trained(Case(**options), tmp_path / "whole", 1)
+    plain = trained(Case(**options), tmp_path / "whole", processes)
     two = trained(Case(Sharding.full, **options), tmp_path / "two", 2)
     largest, furthest = differences(plain, two)
     assert largest <= 1e-5

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CANNOT_READ = (
     "runtime.sharding=full does not work with {0}, which samples from the policy while it is "
     "trained: this engine computes in its own way and cannot read a policy of which each process "
-    "has a part. Give rollout=native, or leave runtime.sharding out."
+    "has a part. Give rollout=native or rollout=transformers, or leave runtime.sharding out."
 )
 
 

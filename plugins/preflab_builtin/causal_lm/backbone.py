@@ -46,7 +46,7 @@ class CausalBackbone:
     kind = ""
 
     def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool = True) -> None:
-        self.module: Any = module.eval()
+        self.module: Any = _prepared(module)
         self.tokenizer = tokenizer
         self.fast = fast
         self.lora: LoraConfig | None = None
@@ -56,9 +56,6 @@ class CausalBackbone:
         self.origin = ""
         """The folder that it was read from."""
         self.cost = PassCost(module)
-        embedding = module.get_input_embeddings()
-        if isinstance(embedding, nn.Embedding):
-            embedding.padding_idx = None
 
     @property
     def base_name(self) -> str:
@@ -138,7 +135,8 @@ class CausalBackbone:
 
     def _around(self, module: Any) -> Self:
         twin = copy.copy(self)
-        twin.module, twin.cost = module, PassCost(module)
+        # The copy of a divided module is what that was before a backbone was made of it.
+        twin.module, twin.cost = _prepared(module), PassCost(module)
         return twin
 
     def copy(self) -> Self:
@@ -200,3 +198,11 @@ class CausalBackbone:
                 "Shorten prompts or responses, or raise policy.max_positions (a model made from "
                 "scratch)."
             )
+
+
+def _prepared(module: Any) -> Any:
+    """A transformers model whose pad id is an ordinary token for gradients."""
+    embedding = module.get_input_embeddings()
+    if isinstance(embedding, nn.Embedding):
+        embedding.padding_idx = None
+    return module.eval()

@@ -51,8 +51,13 @@ class TransformersEngine(Engine):
             for number, group in enumerate(self.runtime.micro_batches(rows, self.batch)):
                 torch.manual_seed(derive_seed(*seed, sampling.first_row, number))
                 ids, mask = left_padded(group, policy.tokenizer.pad_id, device)
+                # Of divided weights, which are whole while an engine samples, generate else takes
+                # every token together with the other processes, and waits for one that has none.
                 tokens = module.generate(
-                    input_ids=ids, attention_mask=mask.long(), generation_config=settings
+                    input_ids=ids,
+                    attention_mask=mask.long(),
+                    generation_config=settings,
+                    synced_gpus=False,
                 )
                 # generate pads after the end token, and a sampled pad is a token like any other.
                 for row in tokens[:, ids.shape[1] :].tolist():

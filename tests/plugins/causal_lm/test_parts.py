@@ -59,6 +59,8 @@ class Reading:
         for one, other in ((policy, whole), (value, whole_value)):
             assert is_sharded(one.module)
             assert not is_sharded(other.module)
+            # A pad that was sampled is a token like any other, and trained.
+            assert one.module.get_input_embeddings().padding_idx is None
             expected = other.module.state_dict()
             for name, weight in gathered(one.module.state_dict()).items():
                 assert torch.equal(weight, expected[name])
