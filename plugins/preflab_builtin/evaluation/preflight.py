@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
 from preflab.records import Demonstration
@@ -58,9 +59,16 @@ def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
 
 
 def document_loss(config: DocumentLossConfig, context: Context) -> Iterator[str]:
-    """`UserError` if there is no held-out document, or the policy cannot read the prefix."""
+    """`UserError` if there is no held-out document, if the policy cannot read the prefix, or if
+    this leaves no room for two tokens of a document, of which the second one counts."""
     check_words(context.tokenizer, config.prefix, "evaluators: document_loss.prefix")
     DocumentLoss(config, context)
+    limit, taken = context.max_positions, len(context.tokenizer.encode(config.prefix))
+    if limit is not None and config.prefix and taken > limit - 2:
+        raise UserError(
+            f"evaluators: document_loss.prefix has {taken} tokens, which leave no room for a "
+            f"document in the {limit} positions of the policy: shorten it."
+        )
     yield from ()
 
 

@@ -113,8 +113,8 @@ def _problem(
     harmless, needed = len(held_out) - parts[1], math.ceil(1 / false_blocks) - 1
     if not harmless:
         return (
-            f"{given.called} has no held-out text without the flag {flag!r}: such texts are needed, "
-            "since they show how many of them the guard would block."
+            f"{given.called} has no held-out text without the flag {flag!r}: such texts are "
+            "needed, since they show how many of them the guard would block."
         )
     if harmless < needed:
         return (
