@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
+from preflab.prompts import check_words
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -20,7 +21,6 @@ from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy
 from preflab_builtin.evaluation.reward_accuracy import judged_pairs
 from preflab_builtin.evaluation.stored import stored_responses
 from preflab_builtin.evaluation.suite import chosen_prompts
-from preflab_builtin.filters.judged import check_words
 
 
 def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
