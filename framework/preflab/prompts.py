@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from preflab.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -107,3 +109,10 @@ class Tokenizer(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into a model folder."""
+
+
+def check_words(tokenizer: Tokenizer, text: str, key: str) -> None:
+    """`UserError` for a text that a model has no tokens for. key: of the options."""
+    read = tokenizer.decode(tokenizer.encode(text))
+    if read.split() != text.split():
+        raise UserError(f"{key}: the model has no tokens for all of {text!r}. It reads: {read!r}.")

@@ -22,6 +22,8 @@ from preflab_serve.telling import told
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
 """That a guard may take for one request, its turn in the queue included."""
+CALLS = 5
+"""Most calls of a guard for one piece of responses that go on (`Continued`): each has its time."""
 MOST_WAITING = 256
 """Requests that wait for a guard."""
 UNNAMED = "unnamed"
@@ -54,9 +56,13 @@ class Asker:
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
         self._thread.start()
 
+    def began(self) -> None:
+        """A call of a guard begins now."""
+        self._began = time.monotonic()
+
     @property
     def stuck(self) -> bool:
-        """Whether a guard has taken longer than it may."""
+        """Whether a call of a guard has taken longer than it may."""
         began = self._began
         return began is not None and time.monotonic() - began > self.seconds
 
@@ -83,7 +89,7 @@ class Asker:
                 return None
             prompts = turn.prompts[start : start + PIECE]
             responses = turn.responses and turn.responses[start : start + PIECE]
-            self._began = time.monotonic()
+            self.began()
             try:
                 said = turn.guard.check(prompts, responses)
                 if len(said) != len(prompts) or any(type(v) is not Verdict for v in said):
@@ -95,6 +101,19 @@ class Asker:
                 self._began = None
             found += [v if v.category or v.allowed else replace(v, category=UNNAMED) for v in said]
         return found
+
+
+@dataclass(frozen=True)
+class _Each:
+    """`preflab_builtin.guard.verdicts.Guard`: another one, each of whose calls is timed."""
+
+    guard: Guard
+    began: Callable[[], None]
+
+    def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
+        """What it says."""
+        self.began()
+        return self.guard.check(prompts, responses)
 
 
 @dataclass(frozen=True)
@@ -119,8 +138,10 @@ class Checking:
     async def check_continued(
         self, prompts: Sequence[Prompt], responses: Sequence[str]
     ) -> list[Verdict]:
-        """The same of responses that go on in the middle of a text (`Continued`)."""
-        return await self._checked(Continued(self.guard), prompts, responses)
+        """The same of responses that go on in the middle of a text (`Continued`). Each of the calls
+        that this needs has its own time."""
+        each = Continued(_Each(self.guard, self.asker.began))
+        return await self._checked(each, prompts, responses, CALLS)
 
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
@@ -138,15 +159,18 @@ class Checking:
         return rows
 
     async def _checked(
-        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses
+        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, calls: int = 1
     ) -> list[Verdict]:
         if not prompts:
             return []
-        found = await self._asked(guard, prompts, responses)
+        found = await self._asked(guard, prompts, responses, calls)
         return found if found is not None else [failed() for _ in prompts]
 
-    async def _asked(self, guard: Guard, prompts: Sequence[Prompt], responses: Responses) -> Found:
-        """Its verdicts; None if it failed. Raises Refused as long as it is stuck."""
+    async def _asked(
+        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, calls: int = 1
+    ) -> Found:
+        """Its verdicts; None if it failed. Raises Refused as long as it is stuck. calls: of the
+        guard, of which each has its time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Found] = loop.create_future()
 
@@ -158,10 +182,11 @@ class Checking:
             with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
                 loop.call_soon_threadsafe(tell, found)
 
-        until = time.monotonic() + self.seconds
+        seconds = calls * self.seconds
+        until = time.monotonic() + seconds
         self.asker.ask(_Turn(guard, prompts, responses, until, say))
         try:
-            return await asyncio.wait_for(answer, self.seconds)
+            return await asyncio.wait_for(answer, seconds)
         except TimeoutError:
-            LOG.error("the guard took more than %g s: it refuses", self.seconds)
+            LOG.error("the guard took more than %g s: it refuses", seconds)
             return None

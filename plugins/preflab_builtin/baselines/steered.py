@@ -17,13 +17,12 @@ from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Cache, Context, Policy, RolloutEngine
 from preflab.lengths import every_prompt, longest, prompt_sizes, refuse_prompts
-from preflab.prompts import with_prefix
+from preflab.prompts import check_words, with_prefix
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
 from preflab.responders import Adjusted, after
 from preflab.runtime import Runtime
 from preflab_builtin.baselines.config import SteeredConfig
 from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
-from preflab_builtin.filters.judged import check_words
 from preflab_builtin.rollouts.decoding import decode
 from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of
 from preflab_builtin.rollouts.sampling import row_noise

@@ -30,7 +30,7 @@ class Generation:
     to 100). LABEL/PREFIX/SCORER_share: share of responses with a score of at least the threshold.
     LABEL/PREFIX/tokens: length of the judged responses, because short ones are seldom wrong.
 
-    With several samples a prompt also SCORER_max, the mean over prompts of the highest score, and
+    With several samples per prompt also SCORER_max, the mean over prompts of the highest score, and
     SCORER_any, the share of prompts with a response that reaches the threshold: the expected
     maximum toxicity and the toxicity probability of RealToxicityPrompts (Gehman et al. 2020).
 

@@ -70,8 +70,8 @@ class GoldUtility:
     mean difference to the baseline's response, and gold/win, the share of prompts with a strictly
     better response than the baseline's.
 
-    With several samples a prompt also gold/PART_worst, the mean over prompts of the lowest value of
-    the part, and gold/FLAG_any, the share of prompts with a response that has the flag: the
+    With several samples per prompt also gold/PART_worst, the mean over prompts of the lowest value
+    of the part, and gold/FLAG_any, the share of prompts with a response that has the flag: the
     expected maximum toxicity and the toxicity probability of RealToxicityPrompts (Gehman et al.
     2020, 2009.11462), by the truth. The subject answers as it does in the evaluation."""
 

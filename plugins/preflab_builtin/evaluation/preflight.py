@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
+from preflab.prompts import check_words
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -19,7 +21,6 @@ from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy
 from preflab_builtin.evaluation.reward_accuracy import judged_pairs
 from preflab_builtin.evaluation.stored import stored_responses
 from preflab_builtin.evaluation.suite import chosen_prompts
-from preflab_builtin.filters.judged import check_words
 
 
 def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
@@ -58,9 +59,16 @@ def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
 
 
 def document_loss(config: DocumentLossConfig, context: Context) -> Iterator[str]:
-    """`UserError` if there is no held-out document, or the policy cannot read the prefix."""
+    """`UserError` if there is no held-out document, if the policy cannot read the prefix, or if
+    this leaves no room for two tokens of a document, of which the second one counts."""
     check_words(context.tokenizer, config.prefix, "evaluators: document_loss.prefix")
     DocumentLoss(config, context)
+    limit, taken = context.max_positions, len(context.tokenizer.encode(config.prefix))
+    if limit is not None and config.prefix and taken > limit - 2:
+        raise UserError(
+            f"evaluators: document_loss.prefix has {taken} tokens, which leave no room for a "
+            f"document in the {limit} positions of the policy: shorten it."
+        )
     yield from ()
 
 

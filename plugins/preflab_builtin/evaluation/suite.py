@@ -104,15 +104,23 @@ class EvaluationSuite:
         return {f"eval/{name}": value for name, value in finite.items()}
 
     def _add(self, key: str, result: Evaluation) -> None:
-        """Keep what an evaluator measured; `UserError` if another one has measured the same."""
+        """Keep what an evaluator measured; `UserError` if another one has measured the same, or
+        shows examples under the same heading."""
         doubled = sorted(
             (result.measures.keys() & self.measures.keys())
             | (result.values.keys() & self.values.keys())
         )
+        shown = sorted(result.examples.keys() & self.examples.keys())
         if doubled:
             raise UserError(
                 f"evaluation.evaluators.{key} measures {doubled[0]}, which another evaluator has "
                 "measured: give it a label."
+            )
+        if shown:
+            raise UserError(
+                f"evaluation.evaluators.{key} shows examples under the heading {shown[0]!r}, as "
+                "another evaluator does, and only one of the two would be kept: leave one of them "
+                "out, or name the measure in the heading."
             )
         self.measures |= result.measures
         self.values |= {name: list(map(float, column)) for name, column in result.values.items()}

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from preflab.errors import UserError
 from preflab.filtering import Selection, excerpt
-from preflab.interfaces import Context, RewardModel, Tokenizer
-from preflab.prompts import with_prefix
+from preflab.interfaces import Context, RewardModel
+from preflab.prompts import check_words, with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Document, Prompt, Record, Rollout
 from preflab_builtin.filters.judged_config import (
@@ -163,13 +163,6 @@ def checked(records: Sequence[Record], scores: Sequence[float]) -> Sequence[floa
         if not math.isfinite(value):
             raise UserError(f"The score of {excerpt(record)} is {value}, not a finite number.")
     return scores
-
-
-def check_words(tokenizer: Tokenizer, text: str, key: str) -> None:
-    """`UserError` for a text that a model has no tokens for. key: of the options."""
-    read = tokenizer.decode(tokenizer.encode(text))
-    if read.split() != text.split():
-        raise UserError(f"{key}: the model has no tokens for all of {text!r}. It reads: {read!r}.")
 
 
 def _as_response(record: Record) -> tuple[Prompt, str]:

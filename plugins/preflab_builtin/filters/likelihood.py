@@ -10,13 +10,14 @@ import torch
 from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
+from preflab.prompts import check_words
 from preflab.randomness import derive_seed
 from preflab.records import Document, Record
 from preflab_builtin.causal_lm.config import TinyConfig
 from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.causal_lm.losses import target_log_probs
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
-from preflab_builtin.filters.judged import Judged, check_words, limit_of
+from preflab_builtin.filters.judged import Judged, limit_of
 from preflab_builtin.filters.judged_config import LikelihoodFilterConfig, Scored
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.rollouts.prompts import left_padded

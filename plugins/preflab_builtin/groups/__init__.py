@@ -80,7 +80,7 @@ def _evaluators() -> list[Component]:
             "evaluator",
             "group_heads",
             c.GroupHeadsConfig,
-            build=f"{_ROOM}.held_out:GroupHeads",
+            build=f"{_ROOM}.held_out:HeldOutHeads",
             needs=("reward_model", "reward_model:members", "rankings:test,validation"),
         ),
         Component(

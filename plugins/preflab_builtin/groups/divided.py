@@ -9,8 +9,8 @@ from preflab import intervals
 from preflab.interfaces import Evaluation
 from preflab.records import Prompt
 
-EXAMPLES = "Responses on which the majorities of groups differ"
-"""The heading of the examples."""
+EXAMPLES = "Responses on which the majorities of groups differ ({0})"
+"""The heading of the examples of a measure: two evaluators of one run have them."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ def division(name: str, cases: Sequence[Case]) -> Evaluation:
     }
     differ = [case for case in cases if divided(case.votes.values())]
     rows = [case.row() for case in sorted(differ, key=lambda case: -case.apart)]
-    return Evaluation(measures, examples={EXAMPLES: rows} if rows else {})
+    return Evaluation(measures, examples={EXAMPLES.format(name): rows} if rows else {})

@@ -19,7 +19,7 @@ NO_HEADS = (
 )
 
 
-class GroupHeads:
+class HeldOutHeads:
     """group_spread/NAME: standard deviation of a group's reward over the responses to one
     prompt, the root of the mean variance over prompts. A group counts in a weighted sum by its
     weight times this. group_accuracy/NAME: share of the group's own pairs that its reward has

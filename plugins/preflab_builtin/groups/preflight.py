@@ -28,7 +28,7 @@ SHARDED = (
 ONE_RESPONSE = (
     "reward_model.welfare=worst compares the responses to one prompt that are scored together. A "
     "prompt with one response (algorithm.samples=1, and the evaluators reward and win_rate) gets "
-    "the mean of the groups' rewards instead: train with several samples a prompt, for example "
+    "the mean of the groups' rewards instead: train with several samples per prompt, for example "
     "algorithm=grpo."
 )
 

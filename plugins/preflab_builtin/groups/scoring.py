@@ -29,6 +29,9 @@ from preflab_builtin.groups.welfare import (
 )
 from preflab_builtin.reward_model.scoring import raw_scores
 
+LEAST_SPREAD = 0.01
+"""Of the mean spread, that a head needs at least: what a flatter one says is noise, which would
+count more than a hundred times as much."""
 NO_SPREADS = (
     "{0}.standardise needs how far each head tells responses apart, and {1}. Train the reward "
     "model again, or leave standardise out."
@@ -161,6 +164,8 @@ def _scales(config: Weighing, model: HeadsModel, key: str) -> list[float]:
         return [1.0] * len(model.names)
     if any(math.isnan(spread) for spread in model.spreads):
         raise UserError(NO_SPREADS.format(key, "an earlier version did not store it"))
-    if flat := [n for n, s in zip(model.names, model.spreads, strict=True) if s == 0]:
-        raise UserError(NO_SPREADS.format(key, f"that of {flat[0]!r} gives all the same"))
+    least = LEAST_SPREAD * sum(model.spreads) / len(model.spreads)
+    if flat := [n for n, s in zip(model.names, model.spreads, strict=True) if not s > least]:
+        why = f"that of {flat[0]!r} does so by less than 1 % of the heads' mean"
+        raise UserError(NO_SPREADS.format(key, why))
     return same_scale(model.spreads)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from preflab.errors import PluginError
+from preflab.errors import NumericError, PluginError, UserError
 from preflab.interfaces import Context
 from preflab.records import Prompt
 from preflab_builtin.guard.config import PIECE
@@ -49,6 +49,11 @@ class InTime:
                 f"computed before is kept. If it is slow and not stuck: {self.key}.seconds="
                 f"{self.seconds * 10:g}."
             ) from None
+        if isinstance(found, UserError | NumericError):
+            # Whatever the reason, a guard that cannot say anything ends a run in one way.
+            raise PluginError(
+                f"{self.key}: nothing is shown and nothing measured. {found}"
+            ) from found
         if isinstance(found, BaseException):
             raise found
         return found

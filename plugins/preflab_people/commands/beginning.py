@@ -358,7 +358,7 @@ def _parser() -> Parser:
     one("--labels", type=count, metavar="N", help="how many get those (default: 2)")
     one("--instructions", type=file, help="Markdown; a changed text is a new version")
     one("--likert", action="store_true", help="ask for a rating from 1 to 7 of each response too")
-    one("--flags", metavar="FILE", help="flags to ask for, a name a line; or: instructgpt")
+    one("--flags", metavar="FILE", help="flags to ask for, a name on each line; or: instructgpt")
     one("--gold", type=file, help="JSON lines: tasks with the answers that you hold right")
     one("--gold-share", type=share, metavar="SHARE", help="of a person's tasks (default: 0.05)")
     one("--retest-share", type=share, metavar="SHARE", help="of tasks shown twice (default: 0.03)")

@@ -111,7 +111,12 @@ def _problem(
             "needed."
         )
     harmless, needed = len(held_out) - parts[1], math.ceil(1 / false_blocks) - 1
-    if harmless < max(needed, 1):
+    if not harmless:
+        return (
+            f"{given.called} has no held-out text without the flag {flag!r}: such texts are "
+            "needed, since they show how many of them the guard would block."
+        )
+    if harmless < needed:
         return (
             f"{given.called} has {harmless} held-out texts without the flag {flag!r}, and "
             f"--false-blocks {false_blocks:g} needs {needed}: --false-blocks "

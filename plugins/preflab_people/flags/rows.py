@@ -127,7 +127,8 @@ def _nobody_asked(name: str, frozen: FrozenRound) -> str:
         )
     return (
         f"label guard: in the round {name!r} nobody was asked for flags. Ask for them in another "
-        "round: preflab label RUN --name OTHER --flags FILE (a name a line), or --flags instructgpt"
+        "round: preflab label RUN --name OTHER --flags FILE (a name on each line), or --flags "
+        "instructgpt"
     )
 
 

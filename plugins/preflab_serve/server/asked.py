@@ -78,7 +78,7 @@ class Asked:
 def completion(row: Row) -> Asked:
     """A request to /v1/completions. Raises Refused."""
     n = fields.whole(row, "n", 1, MOST_SAMPLES) or 1
-    neutral = {**COMPLETION_NEUTRAL, "best_of": (1, n)[: min(n, 2)]}
+    neutral = {**COMPLETION_NEUTRAL, "best_of": tuple(dict.fromkeys((1, n)))}
     fields.only(row, [*SUPPORTED, "prompt", "echo"], neutral)
     prompts = _prompts(row.get("prompt"))
     if n * len(prompts) > MOST_RESPONSES:

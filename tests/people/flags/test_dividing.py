@@ -81,3 +81,8 @@ def test_a_share_that_needs_more_harmless_texts_is_refused_with_one_that_does_no
     with pytest.raises(UserError, match=f"{asked}--false-blocks 0.05 would do"):
         divided(given(some, "rude"), [], 0.25, 0.01, whole_text=False)
     assert divided(given(some, "rude"), [], 0.25, 0.05, whole_text=False).flags == ("rude",)
+    # Where every text is flagged, no share would do: `--false-blocks 1` is refused.
+    every = given(texts({"rude": 80}, fine=0, each=1), "rude")
+    with pytest.raises(UserError, match="no held-out text without the flag 'rude'") as error:
+        divided(every, [], 0.25, 0.05, whole_text=False)
+    assert "--false-blocks" not in str(error.value)

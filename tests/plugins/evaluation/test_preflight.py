@@ -98,6 +98,11 @@ def test_evaluators_of_documents_and_rankings_find_some(tmp_path: Path) -> None:
     document = Document("d", "add one two", split="test")
     given = context(tmp_path, document)
     assert list(document_loss(DocumentLossConfig(), given)) == []
+    # Of 16 positions a prefix of 14 leaves two: the second token of a document counts.
+    assert list(document_loss(DocumentLossConfig(prefix="red " * 14), given)) == []
+    for words in (15, 40):
+        with pytest.raises(UserError, match=rf"prefix has {words} tokens.* 16 positions"):
+            list(document_loss(DocumentLossConfig(prefix="red " * words), given))
     with pytest.raises(UserError, match="no test documents with an answer"):
         list(families(FamiliesConfig(), given))
     ranking = Ranking(Prompt("r", "add", split="train"), ("red", "blue"), ((0, 1),))

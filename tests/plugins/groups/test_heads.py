@@ -388,7 +388,9 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
-    list(kwise_groups(config_of(), context))
+    # Without shrink it is only said that both groups have few pairs, as in one process.
+    (notice,) = kwise_groups(config_of(shrink=0.0), context)
+    assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
 
 
 def test_the_plan_reckons_the_training() -> None:

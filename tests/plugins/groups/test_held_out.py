@@ -14,7 +14,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.groups.config import GroupHeadsConfig
-from preflab_builtin.groups.held_out import GroupHeads, root
+from preflab_builtin.groups.held_out import HeldOutHeads, root
 from support import FakeContext
 
 WORTH = {"few": {"yes": 0.0, "no": 2.0}, "many": {"yes": 4.0, "no": 0.0}}
@@ -55,7 +55,7 @@ def test_spread_and_accuracy_by_hand(tmp_path: Path) -> None:
     reward: Any = Fixed()
     context = FakeContext(tmp_path, rankings, reward=reward, vocabulary=["yes", "no", "add"])
     subject: Any = Subject
-    found = GroupHeads(GroupHeadsConfig(), context).evaluate(subject).measures
+    found = HeldOutHeads(GroupHeadsConfig(), context).evaluate(subject).measures
     # The variance of 0 and 2 is 2, that of 4 and 0 is 8. Two of the few's three pairs are right by
     # their own head. A group without a head has no accuracy.
     assert {name: measure.value for name, measure in found.items()} == pytest.approx(
@@ -81,4 +81,4 @@ def test_one_reward_for_all_is_refused(tmp_path: Path) -> None:
 
     context = FakeContext(tmp_path, said("few", "no"), reward=Alone())
     with pytest.raises(UserError, match=r"group_heads.*kwise_groups"):
-        GroupHeads(GroupHeadsConfig(), context)
+        HeldOutHeads(GroupHeadsConfig(), context)

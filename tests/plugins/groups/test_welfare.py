@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
+from preflab.errors import UserError
 from preflab.options import problems
 from preflab_builtin.groups.config import KwiseGroupsConfig, Welfare
+from preflab_builtin.groups.scoring import _scales
 from preflab_builtin.groups.welfare import (
     centred,
     group_weights,
@@ -54,6 +59,20 @@ def test_the_same_scale_leaves_the_unit_of_the_sum() -> None:
     # Spreads 1, 2, 6 become 3, their mean, each.
     scaled = [s * f for s, f in zip((1.0, 2.0, 6.0), same_scale((1.0, 2.0, 6.0)), strict=True)]
     assert scaled == pytest.approx([3.0, 3.0, 3.0])
+
+
+@pytest.mark.parametrize("flat", [0.0, 1e-7, 0.004])
+def test_a_head_that_tells_nothing_apart_is_not_scaled_up(flat: float) -> None:
+    """The mean of 0.004 and 1 is 0.502, of which 1 % is 0.005: a flatter head would be scaled up by
+    more than a hundred. One of 0.006 is above 1 % of 0.503."""
+    config: Any = SimpleNamespace(standardise=True)
+
+    def model(spread: float) -> Any:
+        return SimpleNamespace(names=("few", "many"), spreads=(spread, 1.0))
+
+    with pytest.raises(UserError, match=r"reward_model.standardise .*'few' does so by less than 1"):
+        _scales(config, model(flat), "reward_model")
+    assert _scales(config, model(0.006), "reward_model") == same_scale((0.006, 1.0))
 
 
 def test_worst_equals_a_loop() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from preflab.errors import PluginError
+from preflab.errors import NumericError, PluginError, UserError
 from preflab.records import Prompt
 from preflab.testing import FakeContext
 from preflab_builtin.guard import config as c
@@ -54,3 +54,15 @@ def test_a_guard_in_time_says_what_it_says() -> None:
     assert InTime(plain, 30.0, "x").check(PROMPTS, None) == plain.check(PROMPTS, None)
     with pytest.raises(OSError, match="gone"):
         InTime(Broken(), 30.0, "x").check(PROMPTS, None)
+
+
+@pytest.mark.parametrize("error", [UserError("too long"), NumericError("not finite")])
+def test_a_guard_that_cannot_check_a_text_ends_a_run_as_one_that_raises(error: Exception) -> None:
+    """With exit code 3, although these errors have 2 and 5 by themselves."""
+
+    class Refusing:
+        def check(self, prompts: Any, responses: Any) -> list[Verdict]:
+            raise error
+
+    with pytest.raises(PluginError, match=f"x: nothing is shown .*{error}"):
+        InTime(Refusing(), 30.0, "x").check(PROMPTS, None)

@@ -88,6 +88,23 @@ def test_a_model_that_answers_with_other_words_is_refused(
             work()
 
 
+def test_a_guard_of_prompts_is_asked_about_a_prompt_when_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not about a response, which it will never read."""
+    context, config = written(tmp_path)
+    read: list[tuple[str, str | None]] = []
+
+    def noted(tokenizer: Any, config: Any, prompt: Prompt, response: str | None) -> list[int]:
+        read.append((prompt.text, response))
+        return asked(tokenizer, config, prompt, response)
+
+    monkeypatch.setattr(module, "asked", noted)
+    for checks, response in ((Part.prompt, None), (Part.both, SAFE)):
+        first_token(replace(config, checks=checks), context)
+        assert read[-1] == (SAFE, response)
+
+
 def test_a_text_beyond_the_positions_of_a_language_model_is_not_passed(tmp_path: Path) -> None:
     context, config = written(tmp_path)
     guard = first_token(config, context)

@@ -53,7 +53,7 @@ def test_ten_examples_of_an_evaluator_are_shown(tmp_path: Path) -> None:
     write_run(tmp_path / "0", "PPO", 1, [], results("PPO", 0.0))
     write_run(tmp_path / "1", "SFT", 1, [], results("SFT", 0.0))
     assert shown_examples(arms(gather([tmp_path]).runs)) == []
-    rows = [{"of": "Odd <ones>", "example": {"prompt": f"<b>{i}</b>"}} for i in range(12)]
+    rows = [{"of": "Odd <ones>", "example": {"prompt": f"<b>{i}</b>", "n": "4"}} for i in range(12)]
     for number in ("0", "1"):
         values = json.loads((tmp_path / number / "manifest.json").read_text())
         place = Path(next(r["artifact"] for r in values["stages"] if r["stage"] == "evaluation"))
@@ -61,12 +61,13 @@ def test_ten_examples_of_an_evaluator_are_shown(tmp_path: Path) -> None:
         (place / "examples.jsonl").write_text(lines)
     ((heading, grid),) = shown_examples(arms(gather([tmp_path]).runs))  # of one run
     assert heading.startswith("Odd <ones> (10 of 12; ")
-    assert grid.head == ("prompt",)
-    assert grid.rows == tuple((f"<b>{i}</b>",) for i in range(10))
+    assert grid.head == ("prompt", "n")
+    assert grid.rows == tuple((f"<b>{i}</b>", "4") for i in range(10))
     report = build_report([tmp_path], tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert "Odd &lt;ones&gt; (10 of 12; " in page
     assert "&lt;b&gt;9&lt;/b&gt;" in page
+    assert page.count('<td class="text">4</td>') == 10  # every column is a text, whoever shows it
     assert "&lt;b&gt;10&lt;/b&gt;" not in page
     assert r"## Odd \<ones\> (10 of 12; " in markdown(report)
 
