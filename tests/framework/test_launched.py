@@ -60,3 +60,14 @@ def test_a_way_to_divide_weights_that_is_not_there_is_refused_by_its_name(strate
     cure = rf"fsdp_sharding_strategy {strategy}: .*Allowed: FULL_SHARD, SHARD_GRAD_OP, NO_SHARD"
     with pytest.raises(UserError, match=cure):
         as_launched(RuntimeConfig(), variables)
+
+
+def test_none_and_full_at_a_time_are_refused() -> None:
+    variables = {"ACCELERATE_USE_FSDP": "true", "FSDP_SHARDING_STRATEGY": "NO_SHARD"}
+    with pytest.raises(UserError, match=r"by NO_SHARD .* give runtime\.sharding=none"):
+        as_launched(RuntimeConfig(sharding=Sharding.full), variables)
+
+
+def test_processes_are_those_that_were_launched() -> None:
+    assert as_launched(RuntimeConfig(), {"WORLD_SIZE": "4"}).processes == 4
+    assert as_launched(RuntimeConfig(processes=2), {}).processes == 2

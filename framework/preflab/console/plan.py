@@ -44,7 +44,7 @@ class _Use:
 
 def plan(arguments: list[str]) -> int:
     """plan [--gflops N] OVERRIDES...: what a run, a multirun or a study would compute, what it
-    would reuse, and what it takes; N: billions of operations a second of all processes together"""
+    would reuse, and what it takes; N: billions of operations per second of all processes together"""
     from rich.table import Table
 
     from preflab.composing.compose import parse

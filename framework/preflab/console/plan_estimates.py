@@ -20,14 +20,14 @@ from preflab.storage.artifacts import Store
 
 GFLOPS = "--gflops"
 YARDSTICK = 1e11
-"""Operations a second of a processor at which a time is named: what two cores do in float32, more
+"""Operations per second of a processor at which a time is named: what two cores do in float32, more
 or less."""
 Ahead = Sequence[tuple[Run, Stage]]
 """Stages that are to be computed, each with a run that does."""
 
 
 def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
-    """The words without ``--gflops N``, and operations a second; 0 if they are not given."""
+    """The words without ``--gflops N``, and operations per second; 0 if they are not given."""
     if GFLOPS not in arguments:
         return list(arguments), 0.0
     place = list(arguments).index(GFLOPS)
@@ -39,7 +39,7 @@ def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
     if not 0 < speed < math.inf:
         raise UserError(
             f"{GFLOPS} is {given or 'given without a number'}, but must be a number > 0: billions "
-            f"of operations a second of all processes together, for example {GFLOPS} 200."
+            f"of operations per second of all processes together, for example {GFLOPS} 200."
         )
     return [*arguments[:place], *arguments[place + 2 :]], speed
 
@@ -67,7 +67,7 @@ def refusals(jobs: Sequence[Job]) -> list[str]:
 
 
 def sentences(ahead: Ahead, speed: float = 0.0) -> list[str]:
-    """What the stages may take, and by what that is known. speed: operations a second, 0: not
+    """What the stages may take, and by what that is known. speed: operations per second, 0: not
     given."""
     roots = {run.store_root for run, _ in ahead}
     artifacts = [artifact for root in sorted(roots) for artifact in Store(root).complete()]
@@ -113,7 +113,7 @@ def _by_sizes(ahead: Ahead, speed: float) -> list[str]:
 
 
 def _usual(run: Run) -> float:
-    """Operations a second that a time is named at; 0 for GPUs, of which there are too many
+    """Operations per second that a time is named at; 0 for GPUs, of which there are too many
     kinds."""
     return 0.0 if on_gpu(run.settings.runtime) else YARDSTICK
 

@@ -3,6 +3,7 @@ that no earlier run has seen."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -20,14 +21,14 @@ from preflab.memory import (
 from preflab.planning.asking import inspect
 from preflab.planning.run import Run, Stage
 from preflab.precision import on_gpu
-from preflab.runtime import RuntimeConfig, Sharding, world_size
+from preflab.runtime import RuntimeConfig, Sharding, as_launched
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
 
 TOKENS = 64
 """Tokens of a row where no rollout says how long responses are."""
 DISK = 2e8
-"""Bytes a second that a process gathers, writes and syncs of a checkpoint: a common disk's."""
+"""Bytes per second that a process gathers, writes and syncs of a checkpoint: a common disk's."""
 
 
 @runtime_checkable
@@ -59,7 +60,7 @@ class Sized:
         return self.checkpoint / self.writers / DISK
 
     def checkpoints(self, speed: float) -> int:
-        """How many are written before the last step, at so many operations a second."""
+        """How many are written before the last step, at so many operations per second."""
         by_time = int(self.flops / speed / max(self.saves.wait(self.saving), 1e-9))
         by_steps = (self.steps - 1) // self.saves.every_steps if self.saves.every_steps else 0
         return min(max(by_time, by_steps), max(0, self.steps - 1))
@@ -141,10 +142,11 @@ def _tokens(run: Run, shape: ModelShape) -> int:
 
 
 def division(runtime: RuntimeConfig) -> Division:
-    """What the runtime divides memory by."""
+    """What the runtime divides memory by, as the config or a launcher says."""
+    runtime = as_launched(runtime, os.environ)
     return Division(
         micro_batch=runtime.micro_batch,
-        processes=max(runtime.processes, world_size()),
+        processes=runtime.processes,
         sharded=runtime.sharding is Sharding.full,
         checkpointing=runtime.checkpointing,
         cpu=not on_gpu(runtime),
