@@ -6,16 +6,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+
+from omegaconf import DictConfig
 
 from preflab.errors import UserError
+from preflab.jobs import gpus
 from preflab.planning.asking import missing
 from preflab.planning.estimates import estimate
 from preflab.planning.reading import Job
 from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, Sized, duration, size, sized
 from preflab.precision import on_gpu
-from preflab.runtime import NO_GPU, Device
 from preflab.storage.artifacts import Store
 
 GFLOPS = "--gflops"
@@ -44,23 +45,10 @@ def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
     return [*arguments[:place], *arguments[place + 2 :]], speed
 
 
-def on_this_machine(job: Job) -> Job:
-    """The job, on the processor if it asks for a GPU that is not here: so that it can be asked what
-    it would say."""
-    settings = job.run.settings
-    if settings.runtime.device is not Device.cuda:
-        return job
-    import torch
-
-    if torch.cuda.device_count():
-        return job
-    runtime = replace(settings.runtime, device=Device.cpu)
-    return replace(job, run=replace(job.run, settings=replace(settings, runtime=runtime)))
-
-
-def refusals(jobs: Sequence[Job]) -> list[str]:
-    """Why a run of the same command would be refused, though it can be planned."""
-    why = [NO_GPU for job in jobs if on_this_machine(job) is not job]
+def refusals(jobs: Sequence[Job], launcher: DictConfig | None = None) -> list[str]:
+    """Why a run of the same command would be refused, though it can be planned. launcher: Hydra's,
+    of a multirun."""
+    why = [*gpus.lacking(launcher, jobs)]
     choices = [choice for job in jobs for choice in job.run.all_choices()]
     why += [f"{choice.key}: {lacks}" for choice in choices if (lacks := missing(choice))]
     return [f"A run would be refused: {sentence}" for sentence in dict.fromkeys(why)]

@@ -46,8 +46,8 @@ class Estimate:
 
 def work(run: Run, stage: Stage) -> dict[str, Any]:
     """What decides how much memory and time a stage takes and is not in its recipe, as values that
-    JSON holds: how the run computes, whether its config or a launcher says so, and with what options
-    the stages before it are made."""
+    JSON holds: how the run computes, by its config or its launcher, and with what options the
+    stages before it are made."""
     runtime = as_launched(run.settings.runtime, os.environ)
     rollout = run.choices.get("rollout")
     before = run.stages[: run.stages.index(stage)]
