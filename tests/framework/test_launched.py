@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from preflab import UserError
+from preflab.engine.preflight import _of_sharding
 from preflab.runtime import Precision, RuntimeConfig, Sharding, as_launched
+from preflab.settings import CheckpointConfig
 
 
 def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
@@ -71,3 +76,18 @@ def test_none_and_full_at_a_time_are_refused() -> None:
 def test_processes_are_those_that_were_launched() -> None:
     assert as_launched(RuntimeConfig(), {"WORLD_SIZE": "4"}).processes == 4
     assert as_launched(RuntimeConfig(processes=2), {}).processes == 2
+
+
+def test_what_is_taken_over_is_said_also_where_nothing_is_divided() -> None:
+    """NO_SHARD with activation checkpointing: one key of runtime is another one."""
+    variables = {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_SHARDING_STRATEGY": "NO_SHARD",
+        "FSDP_ACTIVATION_CHECKPOINTING": "true",
+    }
+    asked = RuntimeConfig()
+    settings = SimpleNamespace(runtime=asked, checkpoint=CheckpointConfig())
+    taken = SimpleNamespace(config=as_launched(asked, variables))
+    environment: Any = SimpleNamespace(run=SimpleNamespace(settings=settings), runtime=taken)
+    (said,) = _of_sharding(environment)
+    assert said.startswith("accelerate launch --use_fsdp is taken as runtime.checkpointing=true. ")
