@@ -94,7 +94,9 @@ class Load:
     steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
     trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
     that (`runtime.offload`); averages: averages of a trained network's weights that are kept beside
-    it; together: rows that no pass divides."""
+    it; together: rows that no pass divides; asks: nested components may ask the reward model, which
+    is then one frozen network more (`preflab.planning.sizing` knows that); uncounted: what is in
+    none of these numbers, in words."""
 
     trained: int
     rows: int
@@ -109,6 +111,8 @@ class Load:
     leaves: bool = False
     averages: int = 0
     together: int = 1
+    asks: bool = False
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

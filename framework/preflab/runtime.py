@@ -190,11 +190,20 @@ def keep_memory(keep: bool = True) -> None:
 
 
 def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
-    """The config with what ``accelerate launch`` asks for by environment variables: --use_fsdp is
-    sharding=full. `UserError` with the cure for what it asks and this engine does not do."""
+    """The config with what a launcher says by environment variables: ``torchrun`` how many
+    processes there are, ``accelerate launch`` too, and by --use_fsdp that sharding is full.
+    `UserError` with the cure for what it asks and this engine does not do."""
+    there = int(variables.get("WORLD_SIZE", "1"))
+    config = replace(config, processes=there) if there > config.processes else config
     asked = launched(variables, config.precision.value)
     if asked is None:
         return config
+    if not asked.divided and config.sharding is Sharding.full:
+        raise UserError(
+            "accelerate launch asks by NO_SHARD that every process has all weights, but "
+            "runtime.sharding=full divides them: launch with --fsdp_sharding_strategy FULL_SHARD, "
+            "or give runtime.sharding=none."
+        )
     return replace(
         config,
         sharding=Sharding.full if asked.divided else config.sharding,

@@ -19,8 +19,8 @@ class CheckpointConfig:
 
     every_seconds: float = option(
         20.0,
-        "save when this many seconds have passed since the last save, and four times as many as it "
-        "took; 0: after every step",
+        "save when this many seconds have passed since the last save, and at least four times as "
+        "long as that save took; 0: after every step",
         ge=0,
         affects_result=False,
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from preflab import UserError
+from preflab.engine.preflight import _of_sharding
 from preflab.runtime import Precision, RuntimeConfig, Sharding, as_launched
+from preflab.settings import CheckpointConfig
 
 
 def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
@@ -60,3 +65,29 @@ def test_a_way_to_divide_weights_that_is_not_there_is_refused_by_its_name(strate
     cure = rf"fsdp_sharding_strategy {strategy}: .*Allowed: FULL_SHARD, SHARD_GRAD_OP, NO_SHARD"
     with pytest.raises(UserError, match=cure):
         as_launched(RuntimeConfig(), variables)
+
+
+def test_none_and_full_at_a_time_are_refused() -> None:
+    variables = {"ACCELERATE_USE_FSDP": "true", "FSDP_SHARDING_STRATEGY": "NO_SHARD"}
+    with pytest.raises(UserError, match=r"by NO_SHARD .* give runtime\.sharding=none"):
+        as_launched(RuntimeConfig(sharding=Sharding.full), variables)
+
+
+def test_processes_are_those_that_were_launched() -> None:
+    assert as_launched(RuntimeConfig(), {"WORLD_SIZE": "4"}).processes == 4
+    assert as_launched(RuntimeConfig(processes=2), {}).processes == 2
+
+
+def test_what_is_taken_over_is_said_also_where_nothing_is_divided() -> None:
+    """NO_SHARD with activation checkpointing: one key of runtime is another one."""
+    variables = {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_SHARDING_STRATEGY": "NO_SHARD",
+        "FSDP_ACTIVATION_CHECKPOINTING": "true",
+    }
+    asked = RuntimeConfig()
+    settings = SimpleNamespace(runtime=asked, checkpoint=CheckpointConfig())
+    taken = SimpleNamespace(config=as_launched(asked, variables))
+    environment: Any = SimpleNamespace(run=SimpleNamespace(settings=settings), runtime=taken)
+    (said,) = _of_sharding(environment)
+    assert said.startswith("accelerate launch --use_fsdp is taken as runtime.checkpointing=true. ")

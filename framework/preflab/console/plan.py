@@ -44,7 +44,7 @@ class _Use:
 
 def plan(arguments: list[str]) -> int:
     """plan [--gflops N] OVERRIDES...: what a run, a multirun or a study would compute, what it
-    would reuse, and what it takes; N: billions of operations a second of all processes together"""
+    would reuse, and what it takes; N: billions of operations per second of all processes"""
     from rich.table import Table
 
     from preflab.composing.compose import parse
@@ -60,12 +60,13 @@ def plan(arguments: list[str]) -> int:
 
     words, speed = estimates.taken_speed(arguments)
     jobs = check_jobs(line := parse(words))
-    gpus.check(line.config.hydra.launcher if line.multirun and line.config else None, jobs)
+    launcher = line.config.hydra.launcher if line.multirun and line.config else None
+    gpus.check(launcher, jobs)
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
     claims = check_claims(line, jobs)
-    said = notices([*map(estimates.on_this_machine, jobs)])  # refused before a table promises it
+    said = notices([*map(gpus.on_this_machine, jobs)])  # refused before a table promises it
     title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
     table = Table(title=title, title_justify="left")
     of_jobs = ["job numbers"] if len(runs) > 1 else []
@@ -96,7 +97,7 @@ def plan(arguments: list[str]) -> int:
     adds += [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in estimates.sentences([(use.run, use.stage) for use in ahead], speed):
         print(sentence)
-    for notice in [*estimates.refusals(jobs), *adds, *_waiting(runs), *said]:
+    for notice in [*estimates.refusals(jobs, launcher), *adds, *_waiting(runs), *said]:
         print(f"- {notice}")
     if pinned := [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]:
         names = ", ".join(pinned)

@@ -6,28 +6,29 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+
+from omegaconf import DictConfig
 
 from preflab.errors import UserError
+from preflab.jobs import gpus
 from preflab.planning.asking import missing
 from preflab.planning.estimates import estimate
 from preflab.planning.reading import Job
 from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, Sized, duration, size, sized
 from preflab.precision import on_gpu
-from preflab.runtime import NO_GPU, Device
 from preflab.storage.artifacts import Store
 
 GFLOPS = "--gflops"
 YARDSTICK = 1e11
-"""Operations a second of a processor at which a time is named: what two cores do in float32, more
+"""Operations per second of a processor at which a time is named: what two cores do in float32, more
 or less."""
 Ahead = Sequence[tuple[Run, Stage]]
 """Stages that are to be computed, each with a run that does."""
 
 
 def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
-    """The words without ``--gflops N``, and operations a second; 0 if they are not given."""
+    """The words without ``--gflops N``, and operations per second; 0 if they are not given."""
     if GFLOPS not in arguments:
         return list(arguments), 0.0
     place = list(arguments).index(GFLOPS)
@@ -39,35 +40,22 @@ def taken_speed(arguments: Sequence[str]) -> tuple[list[str], float]:
     if not 0 < speed < math.inf:
         raise UserError(
             f"{GFLOPS} is {given or 'given without a number'}, but must be a number > 0: billions "
-            f"of operations a second of all processes together, for example {GFLOPS} 200."
+            f"of operations per second of all processes together, for example {GFLOPS} 200."
         )
     return [*arguments[:place], *arguments[place + 2 :]], speed
 
 
-def on_this_machine(job: Job) -> Job:
-    """The job, on the processor if it asks for a GPU that is not here: so that it can be asked what
-    it would say."""
-    settings = job.run.settings
-    if settings.runtime.device is not Device.cuda:
-        return job
-    import torch
-
-    if torch.cuda.device_count():
-        return job
-    runtime = replace(settings.runtime, device=Device.cpu)
-    return replace(job, run=replace(job.run, settings=replace(settings, runtime=runtime)))
-
-
-def refusals(jobs: Sequence[Job]) -> list[str]:
-    """Why a run of the same command would be refused, though it can be planned."""
-    why = [NO_GPU for job in jobs if on_this_machine(job) is not job]
+def refusals(jobs: Sequence[Job], launcher: DictConfig | None = None) -> list[str]:
+    """Why a run of the same command would be refused, though it can be planned. launcher: Hydra's,
+    of a multirun."""
+    why = [*gpus.lacking(launcher, jobs)]
     choices = [choice for job in jobs for choice in job.run.all_choices()]
     why += [f"{choice.key}: {lacks}" for choice in choices if (lacks := missing(choice))]
     return [f"A run would be refused: {sentence}" for sentence in dict.fromkeys(why)]
 
 
 def sentences(ahead: Ahead, speed: float = 0.0) -> list[str]:
-    """What the stages may take, and by what that is known. speed: operations a second, 0: not
+    """What the stages may take, and by what that is known. speed: operations per second, 0: not
     given."""
     roots = {run.store_root for run, _ in ahead}
     artifacts = [artifact for root in sorted(roots) for artifact in Store(root).complete()]
@@ -113,7 +101,7 @@ def _by_sizes(ahead: Ahead, speed: float) -> list[str]:
 
 
 def _usual(run: Run) -> float:
-    """Operations a second that a time is named at; 0 for GPUs, of which there are too many
+    """Operations per second that a time is named at; 0 for GPUs, of which there are too many
     kinds."""
     return 0.0 if on_gpu(run.settings.runtime) else YARDSTICK
 

@@ -4,6 +4,7 @@ be used looks at its inputs once."""
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from preflab.components import Place
@@ -26,7 +27,7 @@ from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, duration, size, sized
 from preflab.records import RECORD_TYPES
-from preflab.runtime import Sharding, world_size
+from preflab.runtime import Sharding, as_launched
 from preflab.sampling import is_foreign
 
 
@@ -124,9 +125,17 @@ def _rates(run: Run) -> Iterator[Notice]:
 
 
 def _of_sharding(environment: Environment) -> Iterator[str]:
-    """Weights that are to be divided where there is nobody to divide them with, or because
-    ``accelerate launch`` asks for it."""
+    """What ``accelerate launch`` asks for, and weights that are to be divided where there is nobody
+    to divide them with."""
     asked, runtime = environment.run.settings.runtime, environment.runtime.config
+    taken = ("sharding", "reshard", "checkpointing")
+    values = ((key, getattr(asked, key), getattr(runtime, key)) for key in taken)
+    if words := [f"runtime.{key}={str(new).lower()}" for key, old, new in values if old != new]:
+        yield (
+            f"accelerate launch --use_fsdp is taken as {' '.join(words)}. How blocks "
+            "are wrapped and checkpoints are written is preflab's own; other FSDP options are not "
+            "read."
+        )
     if runtime.sharding is Sharding.none:
         if environment.run.settings.checkpoint.sharded:
             yield (
@@ -134,24 +143,11 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
                 "runtime.sharding=full with several processes."
             )
         return
-    if asked.sharding is Sharding.none:
-        taken = ("reshard", "checkpointing")
-        values = ((k, getattr(asked, k), getattr(runtime, k)) for k in taken)
-        words = "".join(f" runtime.{k}={str(new).lower()}" for k, old, new in values if old != new)
-        yield (
-            f"accelerate launch --use_fsdp is taken as runtime.sharding=full{words}. How blocks "
-            "are wrapped and checkpoints are written is preflab's own; other FSDP options are not "
-            "read."
-        )
-    if _processes(environment) == 1:
+    if runtime.processes == 1:
         yield (
             "runtime.sharding=full changes nothing: the job has one process, which holds all "
             "weights. Give runtime.processes=N, or start several with torchrun."
         )
-
-
-def _processes(environment: Environment) -> int:
-    return max(environment.run.settings.runtime.processes, world_size())
 
 
 def _unread(run: Run) -> Iterator[str]:
@@ -243,7 +239,7 @@ SLOWER = 2
 def check_checkpoints(run: Run, pending: Sequence[Stage]) -> None:
     """`UserError` for a stage whose first save would end the job: it takes longer than a save may,
     though its disk does not hang."""
-    saves, runtime = run.settings.checkpoint, run.settings.runtime
+    saves, runtime = run.settings.checkpoint, as_launched(run.settings.runtime, os.environ)
     reckoned = [(stage.name, guess) for stage in pending if (guess := sized(run, stage))]
     if not reckoned:
         return
@@ -251,7 +247,7 @@ def check_checkpoints(run: Run, pending: Sequence[Stage]) -> None:
     seconds = largest.saving
     if SLOWER * seconds <= saves.limit_seconds:
         return
-    part = seconds / max(runtime.processes, world_size())
+    part = seconds / runtime.processes
     helps = runtime.sharding is Sharding.full and SLOWER * part <= saves.limit_seconds
     sharded = f"checkpoint.sharded=true (each process writes its part, in {duration(part)}), or "
     limit, every = (math.ceil(factor * seconds / 100) * 100 for factor in (2 * SLOWER, 10))
@@ -274,7 +270,8 @@ def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
 def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
     """Whether the rollout engine can read what stages divide: a policy that they train (they have
     an optimizer) and sample from (they read prompts)."""
-    if environment.runtime.config.sharding is Sharding.none or _processes(environment) == 1:
+    runtime = environment.runtime.config
+    if runtime.sharding is Sharding.none or runtime.processes == 1:
         return
     run = environment.run
     for stage in pending:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,8 +43,17 @@ def _count() -> int:
 
 
 def check_devices(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
-    """`UserError` for a GPU that is not here, or for more processes than there are GPUs, before a
-    folder is made. Jobs of Slurm see the GPUs of other machines.
+    """`UserError` with the first of what `lacking` says, before a folder is made.
+
+    launcher: as for `check`.
+    """
+    for sentence in lacking(launcher, jobs):
+        raise UserError(sentence)
+
+
+def lacking(launcher: DictConfig | None, jobs: Sequence[Job]) -> Iterator[str]:
+    """Sentences on a GPU that is not here, and on more processes than there are GPUs. Jobs of Slurm
+    see the GPUs of other machines.
 
     launcher: as for `check`.
     """
@@ -51,11 +61,21 @@ def check_devices(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
         return
     for runtime in (job.run.settings.runtime for job in jobs):
         if runtime.device is Device.cuda and not _count():
-            raise UserError(NO_GPU)
+            yield NO_GPU
         if runtime.device is not Device.cpu and world_size() == 1 < runtime.processes:
             there = _count()
             if 0 < there < runtime.processes:
-                raise UserError(too_many_processes(runtime.processes, there))
+                yield too_many_processes(runtime.processes, there)
+
+
+def on_this_machine(job: Job) -> Job:
+    """The job, on the processor if it asks for a GPU that is not here: so that it can be asked what
+    it would say, on the machine that only plans it or gives it to Slurm."""
+    settings = job.run.settings
+    if settings.runtime.device is not Device.cuda or _count():
+        return job
+    runtime = replace(settings.runtime, device=Device.cpu)
+    return replace(job, run=replace(job.run, settings=replace(settings, runtime=runtime)))
 
 
 def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:

@@ -4,6 +4,7 @@ models or data were others there is none."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +12,17 @@ from typing import Any
 from preflab.options import canonical
 from preflab.planning.run import Run, Stage
 from preflab.precision import on_gpu
+from preflab.runtime import as_launched
 from preflab.storage.artifacts import Artifact
 
 NAMED = 3
 """So many options that were different are named."""
+RATES = frozenset(
+    "lr beta1 beta2 eps weight_decay final_fraction warmup_fraction clip coef mix_coef beta gamma "
+    "lam label_smoothing ratio_high head_rate shrink temperature".split()
+)
+"""Names of options that weigh or scale something and leave out nothing unless they are 0: with
+another value the work is the same."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,10 @@ class Estimate:
 
 def work(run: Run, stage: Stage) -> dict[str, Any]:
     """What decides how much memory and time a stage takes and is not in its recipe, as values that
-    JSON holds: how the run computes, and with what options the stages before it are made."""
-    runtime, rollout = run.settings.runtime, run.choices.get("rollout")
+    JSON holds: how the run computes, by its config or its launcher, and with what options the
+    stages before it are made."""
+    runtime = as_launched(run.settings.runtime, os.environ)
+    rollout = run.choices.get("rollout")
     before = run.stages[: run.stages.index(stage)]
     return {
         "runtime": {**asdict(runtime), "device": "cuda" if on_gpu(runtime) else "cpu"},
@@ -64,7 +74,7 @@ def estimate(run: Run, stage: Stage, artifacts: Sequence[Artifact]) -> Estimate 
         theirs = {**dict(_options(recipe)), **dict(_flat(manifest.get("work", {})))}
         keys = dict.fromkeys([*mine, *theirs])
         other = tuple(k for k in keys if mine.get(k) != theirs.get(k))
-        if not all(_is_rate(mine.get(key)) and _is_rate(theirs.get(key)) for key in other):
+        if not all(_is_rate(key, mine.get(key), theirs.get(key)) for key in other):
             continue
         if best is None or len(other) <= len(best.different):
             named = tuple(key.replace("component", stage.choice.key, 1) for key in other)
@@ -73,11 +83,12 @@ def estimate(run: Run, stage: Stage, artifacts: Sequence[Artifact]) -> Estimate 
     return best
 
 
-def _is_rate(value: Any) -> bool:
-    """Whether an option can have another value of its kind and the work stays the same: a fraction,
-    such as a learning rate or a coefficient. Whole numbers, words and contents are sizes, models
-    and data; 0 leaves something out."""
-    return isinstance(value, float) and value != 0
+def _is_rate(key: str, *values: Any) -> bool:
+    """Whether the work stays the same with other values of an option: one of `RATES`, but 0 leaves
+    something out. Other fractions may be sizes, such as windows per episode or the share of the
+    records that a filter passes."""
+    named = key.rpartition(".")[2] in RATES
+    return named and all(isinstance(value, float) and value != 0 for value in values)
 
 
 def _options(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -53,12 +53,15 @@ def why_not(group: str) -> str:
 
 def made_from(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Digests of the components that a stage uses, of the records that it reads, of the filters and
-    the transforms, whatever code reads them."""
+    the transforms, whatever code reads them; and of the options with which it uses the result of a
+    stage before, which stand behind that one's recipe id (`preflab.planning.recipes.made`)."""
     used = {k: [v] for k, v in recipe["uses"].items() if not isinstance(v, str)}
     read = {k: [v] for k, v in recipe["data"].items()}
     found = {**used, **read, "filters": recipe["filters"]}
     found["transforms"] = recipe.get("transforms", [])
-    return {
+    results = ((k, v.partition(" ")[2]) for k, v in recipe["uses"].items() if isinstance(v, str))
+    used_with = {f"{INPUT}use of {name}": options for name, options in results if options}
+    return used_with | {
         f"{INPUT}{name}": digest([[seen["config"], seen["content"]] for seen in those])
         for name, those in found.items()
     }

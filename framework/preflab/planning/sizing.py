@@ -3,6 +3,7 @@ that no earlier run has seen."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -17,17 +18,21 @@ from preflab.memory import (
     memory,
     operations,
 )
-from preflab.planning.asking import inspect
+from preflab.planning.asking import inspect, words
 from preflab.planning.run import Run, Stage
 from preflab.precision import on_gpu
-from preflab.runtime import RuntimeConfig, Sharding, world_size
+from preflab.runtime import RuntimeConfig, Sharding, as_launched
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
 
 TOKENS = 64
 """Tokens of a row where no rollout says how long responses are."""
 DISK = 2e8
-"""Bytes a second that a process gathers, writes and syncs of a checkpoint: a common disk's."""
+"""Bytes per second that a process gathers, writes and syncs of a checkpoint: a common disk's."""
+
+ENGINE = "the engine's own memory"
+"""What a rollout without ``batch`` takes, in this process or in one that serves: its copy of the
+policy, and its keys and values."""
 
 
 @runtime_checkable
@@ -43,7 +48,7 @@ class Sized:
     """What a stage takes. memory: of each process; flops: of the whole stage, 0 if only the data
     knows how long it is; tokens: that were assumed of a row; checkpoint: bytes of one on the disk;
     steps: of the stage, 0 if only the data knows; saves: when checkpoints are written; writers:
-    processes that write one together."""
+    processes that write one together; uncounted: what is in none of these, in words."""
 
     memory: Memory
     flops: float
@@ -52,6 +57,7 @@ class Sized:
     steps: int
     saves: CheckpointConfig
     writers: int = 1
+    uncounted: tuple[str, ...] = ()
 
     @property
     def saving(self) -> float:
@@ -59,7 +65,7 @@ class Sized:
         return self.checkpoint / self.writers / DISK
 
     def checkpoints(self, speed: float) -> int:
-        """How many are written before the last step, at so many operations a second."""
+        """How many are written before the last step, at so many operations per second."""
         by_time = int(self.flops / speed / max(self.saves.wait(self.saving), 1e-9))
         by_steps = (self.steps - 1) // self.saves.every_steps if self.saves.every_steps else 0
         return min(max(by_time, by_steps), max(0, self.steps - 1))
@@ -79,7 +85,8 @@ class Sized:
             "a checkpoint while it is written": parts.checkpoint,
         }
         named = ", ".join(f"{what} {size(held)}" for what, held in shares.items() if held >= 2**19)
-        return f"{size(parts.total)} in each process ({named})"
+        without = f"; not counted: {', '.join(self.uncounted)}" if self.uncounted else ""
+        return f"{size(parts.total)} in each process ({named}{without})"
 
 
 def size(held: float) -> str:
@@ -116,9 +123,13 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     tokens = _tokens(run, shape)
     with blamed(stage.choice):
         load = config.load(tokens, run.counts())
+    if load.asks and "reward_model" in words(stage.choice):
+        load = replace(load, frozen=load.frozen + 1)
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
     rollout = run.choices.get("rollout")
+    elsewhere = rollout is not None and not hasattr(rollout.config, "batch")
+    engine = (ENGINE,) if load.sampled and elsewhere else ()
     divided = replace(
         division(run.settings.runtime),
         trained_share=share,
@@ -129,7 +140,8 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     stored = checkpoint_size(shape, load, share)
     writers = divided.processes if divided.sharded and saves.sharded else 1
     needed = memory(shape, load, divided)
-    return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers)
+    uncounted = (*load.uncounted, *engine)
+    return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers, uncounted)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:
@@ -141,10 +153,11 @@ def _tokens(run: Run, shape: ModelShape) -> int:
 
 
 def division(runtime: RuntimeConfig) -> Division:
-    """What the runtime divides memory by."""
+    """What the runtime divides memory by, as the config or a launcher says."""
+    runtime = as_launched(runtime, os.environ)
     return Division(
         micro_batch=runtime.micro_batch,
-        processes=max(runtime.processes, world_size()),
+        processes=runtime.processes,
         sharded=runtime.sharding is Sharding.full,
         checkpointing=runtime.checkpointing,
         cpu=not on_gpu(runtime),

@@ -301,16 +301,21 @@ class SuiteConfig:
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
         """The subject, beside it the baseline and later the policy that training began from, and
         the reward model if an evaluator asks it (`preflab.memory.Load`). How much evaluators
-        compute is theirs to know."""
-        asked = {need for e in self.evaluators.values() for need in getattr(e, "needs", tuple)()}
+        compute, and what those sample that draw responses of their own, is theirs to know."""
+        pools = any(
+            isinstance(e, BestOfNCurveConfig) or (isinstance(e, GoldConfig) and e.samples > 1)
+            for e in self.evaluators.values()
+        )
         return Load(
             trained=0,
-            frozen=1 + bool(self.prompts) + ("reward_model" in asked),
+            frozen=1 + bool(self.prompts),
             rows=self.prompts,
             sampled=self.prompts,
             tokens=tokens,
             passes=1,
             scored=0.5,
+            asks=True,
+            uncounted=("rows that evaluators sample",) if pools else (),
         )
 
     def in_front(self, context: Context) -> Sequence[str]:

@@ -21,7 +21,7 @@ from preflab.console import commands
 from preflab.console.launch import launch
 from preflab.console.plan import plan
 from preflab.engine.stages import Stages
-from preflab.jobs import ahead
+from preflab.jobs import ahead, job
 from preflab.planning.reading import Job, check_jobs
 from preflab.records import Record
 from preflab.storage.run_folder import read_ledger
@@ -91,6 +91,28 @@ def test_in_a_child_the_same_is_refused(tmp_path: Path) -> None:
         ahead.check(_jobs("algorithm.says=raise"))
     ahead.check(_jobs("algorithm.says=one,two"))
     assert _left(tmp_path) == set()
+
+
+@pytest.mark.usefixtures("_outspoken")
+def test_jobs_that_slurm_gives_a_gpu_are_asked_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a login node: the jobs get as far as the launcher, and what they say of themselves still
+    refuses them."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    asked: list[str] = []
+
+    def places(*given: Any) -> None:
+        asked.append("made")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(job, "places", places)
+    slurm = ("hydra/launcher=submitit_slurm", "runtime.device=cuda")
+    for says, ends in (("one", ZeroDivisionError), ("fail", UserError)):
+        line = parse(["-m", *WORDS, *slurm, f"algorithm.says={says}"])
+        with pytest.raises(ends):
+            job.start(line, check_jobs(line))
+    assert asked == ["made"]
 
 
 @pytest.mark.usefixtures("_outspoken")
@@ -173,7 +195,7 @@ def test_a_run_is_asked_once_and_a_multirun_once_more(tmp_path: Path) -> None:
 
 
 WITH_SHARDING = {
-    "rollout=continuous": r"Give rollout=native or rollout=transformers, or leave runtime\.shard",
+    "rollout=continuous": r"Give rollout=native, or leave runtime\.shard",
     "reward_model=kwise_groups": r"or give reward_model\.shrink=0",
 }
 """What does not work with divided weights, and its cure."""

@@ -18,6 +18,7 @@ import torch
 from omegaconf import OmegaConf
 
 from preflab import UserError, visible
+from preflab.console.plan_estimates import refusals
 from preflab.jobs import gpus
 from preflab.runtime import Device, RuntimeConfig
 
@@ -98,6 +99,16 @@ def test_a_gpu_that_is_not_here_is_refused_but_not_for_jobs_of_slurm(
     checked(None, job(processes=3))
     with pytest.raises(UserError, match=r"torch sees no GPU"):
         checked(None, job(device=Device.cuda))
+
+
+@pytest.mark.usefixtures("_two_gpus")
+def test_a_plan_says_what_a_run_would_be_refused_for() -> None:
+    jobs = [job(processes=3), job(processes=3)]
+    for one in jobs:
+        one.run.all_choices = tuple
+    (said,) = refusals(jobs)
+    assert said.startswith("A run would be refused: A job of 3 processes on this machine, but ")
+    assert refusals(jobs, OmegaConf.create(SLURM)) == []
 
 
 @pytest.mark.parametrize(

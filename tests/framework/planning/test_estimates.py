@@ -30,16 +30,16 @@ def runs() -> dict[str, Run]:
     }
 
 
-def sft(run: Run) -> Stage:
+def stage_of(run: Run, name: str = "sft") -> Stage:
     """The stage that is asked for."""
-    stage = run.stage("sft")
+    stage = run.stage(name)
     assert stage is not None
     return stage
 
 
-def made(run: Run, name: str, seconds: float, **changed: Any) -> Artifact:
-    """What the sft stage of a run left, as `preflab.engine.stages` notes it."""
-    of = sft(run)
+def made(run: Run, name: str, seconds: float, of_stage: str = "sft", **changed: Any) -> Artifact:
+    """What a stage of a run left, as `preflab.engine.stages` notes it."""
+    of = stage_of(run, of_stage)
     facts: dict[str, Any] = {
         "stage": of.name,
         "component": of.choice.name,
@@ -50,14 +50,14 @@ def made(run: Run, name: str, seconds: float, **changed: Any) -> Artifact:
     return Artifact(Path(name), facts | changed)
 
 
-def guess(run: Run, *artifacts: Artifact) -> Estimate | None:
-    return estimate(run, sft(run), artifacts)
+def guess(run: Run, *artifacts: Artifact, name: str = "sft") -> Estimate | None:
+    return estimate(run, stage_of(run, name), artifacts)
 
 
 def test_the_same_options_count_whatever_the_seed_and_the_code(runs: dict[str, Run]) -> None:
     """The newest of the equal ones, though another stage was made after it."""
     run = runs[""]
-    recipe = {**sft(run).recipe, "seed": 7, "framework": "older"}
+    recipe = {**stage_of(run).recipe, "seed": 7, "framework": "older"}
     found = guess(
         run,
         made(run, "sft-a", 10.0),
@@ -96,9 +96,50 @@ def test_other_sizes_say_nothing(word: str, runs: dict[str, Run]) -> None:
     assert guess(runs[""], made(runs[word], "sft-c", 99.0)) is None
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "word"),
+    [
+        # Pretraining windows per episode; the share of the records that stay.
+        (("algorithm=ppo_ptx",), "algorithm", "algorithm.terms.ptx.ratio=3"),
+        (("filters=chance",), "sft", "filters.chance.share=0.25"),
+    ],
+)
+def test_a_fraction_that_is_a_size_says_nothing(
+    words: tuple[str, ...], name: str, word: str
+) -> None:
+    one, two = (
+        check_jobs(parse(["evaluation=none", *words, *more]))[0].run for more in ((), (word,))
+    )
+    assert guess(one, made(one, "a", 1.0, name), name=name) is not None
+    assert guess(one, made(two, "b", 1.0, name), name=name) is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WORLD_SIZE": "4"},
+        {"ACCELERATE_USE_FSDP": "true", "WORLD_SIZE": "4"},
+    ],
+)
+def test_processes_of_a_launcher_are_others(
+    variables: dict[str, str], runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What 4 processes of torchrun took says nothing of one, and is noted as what it was."""
+    run = runs[""]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    there = made(run, "sft-a", 9.0)
+    noted = there.manifest["work"]["runtime"]
+    sharding = "full" if len(variables) > 1 else "none"
+    assert (noted["processes"], noted["sharding"]) == (4, sharding)
+    for name in variables:
+        monkeypatch.delenv(name)
+    assert guess(run, there) is None
+
+
 def test_another_content_says_nothing(runs: dict[str, Run]) -> None:
     """A model of the same options in another folder: its path is in no recipe, its digest is."""
-    recipe = sft(runs[""]).recipe
+    recipe = stage_of(runs[""]).recipe
     policy = {**recipe["uses"]["policy"], "content": [["", "digest of 7B"]]}
     other = {**recipe, "uses": {**recipe["uses"], "policy": policy}}
     assert guess(runs[""], made(runs[""], "sft-c", 99.0, recipe=other)) is None

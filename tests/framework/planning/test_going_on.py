@@ -23,7 +23,8 @@ class Config:
     folder: str = option("", "artifact")
 
 
-MADE = {"sft": "a", "reward_model": "b"}
+MADE = {"sft": "a", "reward_model": "b same"}
+"""Recipe ids, one with a digest of the options of use."""
 ENGINE = {"config": {"temperature": 1.0}, "content": [], "code": "x"}
 
 
@@ -52,6 +53,7 @@ def stage(folder: Path, then: dict[str, Any], now: dict[str, Any], going: bool =
         {"data": {}},  # a term that reads documents was left out or added
         {"data": {"prompts": {"config": {"seed": 0}, "content": [], "code": "y"}}},
         {"framework": "g", "uses": {"sft": "z"}},  # contents are compared later
+        {"framework": "g", "uses": {"sft": "z", "reward_model": "z same"}},
     ],
 )
 def test_what_goes_on(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -62,7 +64,10 @@ def test_what_goes_on(tmp_path: Path, changes: dict[str, Any]) -> None:
     ("changes", "said"),
     [
         ({"seed": 2}, "training with seed 1, and this run has 2: give seed=1"),
-        ({"uses": {**MADE, "reward_model": "c"}}, "made with another reward_model than"),
+        ({"uses": {**MADE, "reward_model": "c same"}}, "made with another reward_model than"),
+        ({"uses": {**MADE, "reward_model": "b other"}}, "made with another use of reward_model"),
+        # The ids differ because the code does, which says nothing of the options.
+        ({"framework": "g", "uses": {"reward_model": "c other"}}, "another use of reward_model"),
         ({"uses": {"sft": "a"}}, "made with another reward_model than"),
         (
             {"uses": {**MADE, "rollout": {**ENGINE, "config": {"temperature": 0.5}}}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,6 +111,41 @@ def test_samples_and_evaluation_divide_their_models_too() -> None:
     shape = inspect(run.choices["policy"]).shape
     assert shape is not None
     assert weights == {"samples": shape.weights, "evaluation": 3 * shape.weights}
+
+
+def test_an_evaluator_needs_the_reward_model_whatever_its_config_says() -> None:
+    """The subject and the baseline, and one network more for best-of-n, whose component alone says
+    what it needs; its pool of samples is not reckoned, and the plan's line says so."""
+    curve = "+schema/evaluator@evaluation.evaluators.curve=best_of_n_curve"
+    frozen, lines = [], []
+    for words in ((), (curve,)):
+        run = run_of("policy=tiny", "evaluation=without_reward", *words)
+        stage = run.stage("evaluation")
+        shape = inspect(run.choices["policy"]).shape
+        assert stage is not None
+        assert shape is not None
+        found = sized(run, stage)
+        assert found is not None
+        frozen.append(found.memory.frozen / shape.stored)
+        lines.append(found.words())
+    assert frozen == [2, 3]
+    assert "not counted" not in lines[0]
+    assert lines[1].endswith("; not counted: rows that evaluators sample)")
+
+
+def test_an_engine_that_decodes_by_itself_is_not_counted() -> None:
+    """Its config has no number of rows that this process decodes at a time."""
+    run = run_of("policy=tiny", "algorithm=ppo")
+    stage, rollout = run.stage("algorithm"), run.choices["rollout"]
+    assert stage is not None
+    server = replace(rollout, config=SimpleNamespace(max_tokens=16))
+    other = replace(run, choices={**run.choices, "rollout": server})
+    own, foreign = sized(run, stage), sized(other, stage)
+    assert own is not None
+    assert foreign is not None
+    assert "not counted" not in own.words()
+    assert foreign.memory.cache == 0
+    assert foreign.words().endswith("; not counted: the engine's own memory)")
 
 
 def test_the_prompt_of_a_ranking_is_read_once() -> None:

@@ -10,6 +10,7 @@ from preflab.engine.preflight import key
 from preflab.planning.objectives import unmeasured
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
+from preflab_builtin.microworld.config import WHAT_GROUPS_GET
 
 
 def run_of(*overrides: str) -> Run:
@@ -58,6 +59,9 @@ def test_a_seed_changes_no_question() -> None:
 
 
 MISSING = "What each group of people gets is not measured"
+_WORDS = [word for word in " ".join(WHAT_GROUPS_GET).split() if word.startswith("++")]
+ACCURACY = [word.rstrip(".") for word in _WORDS]
+"""What the sentence advises."""
 
 
 @pytest.mark.parametrize(
@@ -66,10 +70,9 @@ MISSING = "What each group of people gets is not measured"
         (("reward_model=kwise_groups",), True),
         (("labeler.conflict=0.2",), True),
         (("reward_model=kwise_groups", "labeler.conflict=0.2", "evaluation=groups"), False),
-        (
-            ("labeler.conflict=0.2", "evaluation.evaluators.reward_accuracy.by_group=true"),
-            False,
-        ),
+        (("labeler.conflict=0.2", *ACCURACY), False),
+        (("labeler.conflict=0.2", *ACCURACY, "evaluation=samples"), False),  # which has none
+        (("labeler.conflict=0.2", "evaluation=samples"), True),
         (("labeler.conflict=0.2", "evaluation=none"), False),  # nothing is
         ((), False),
     ],
