@@ -27,7 +27,8 @@ def make_what_it_needs(folder: Path, name: str) -> None:
     if name == "refusals" and not (folder / "runs" / "overcautious").exists():
         words = "experiment=refusals data.overcautious=1 algorithm=none reward_model=none"
         words += " evaluation=none hydra.run.dir=runs/overcautious"
-        assert preflab(folder, *words.split(), *SMALL) == 0, (folder / "log.txt").read_text()[-3000:]
+        code = preflab(folder, *words.split(), *SMALL)
+        assert code == 0, (folder / "log.txt").read_text()[-3000:]
 
 
 STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))
