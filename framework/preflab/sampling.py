@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -13,12 +14,23 @@ from preflab.models import Policy
 from preflab.records import Prompt, Rollout
 
 if TYPE_CHECKING:
+    import torch
+
     from preflab.runtime import Runtime
 
+LIMIT = 0.1
+"""How far an engine's log-probabilities may be from the policy's, mean over tokens in nats. float32
+engines are at 1e-6 and bfloat16 at 0.004. Wrong weights are at 0.001 to 1: those before a small
+update at the low end, those of another model at the high end."""
 EXACT, EXACT_LIMIT = 1e-5, 1e-3
-"""An engine whose log-probabilities were once within the first of the policy's, in the mean over
-tokens, computes in float32 as the policy does (measured: 1e-6; bfloat16 is at 4e-3). From then on
-the second is too much, which a KL of 5e-7 nats per token between old and new weights reaches."""
+"""An engine that was once within the first of the policy computes in float32 as the policy does.
+From then on the second is too much, which a KL of 5e-7 nats per token between old and new weights
+reaches."""
+UNSURE, ENOUGH = 0.1, 16
+"""That an engine was near shows on tokens alone of which the policy was not sure: those with a
+log-probability below -UNSURE (p < 0.9), and at least so many. Of a sure token the log-probability
+is near 0 in every number format. TF32, the nearest of the narrow ones, is 1e-4 apart on others: the
+mean of 16 normal numbers of that size is within 1e-5 once in 4e11 times."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,63 @@ def limit_of(limit: float | None, smallest: float) -> float | None:
     (0.1, 0.001, None)
     """
     return min(limit, EXACT_LIMIT) if limit is not None and smallest <= EXACT else limit
+
+
+@dataclass
+class Agreement:
+    """What a run has seen of its engine. It is one for all policies and temperatures of the run:
+    how near an engine comes depends on the number format that it computes in, which is one for the
+    run. (At temperature T the rounding of float32 is 1e-6 / T, below `EXACT_LIMIT` wherever
+    T > 0.001.) version: of the weights that were compared last; smallest: the smallest mean
+    difference so far on tokens of which the policy was not sure, nats."""
+
+    version: str = ""
+    smallest: float = math.inf
+
+
+def agreement_of(engine: RolloutEngine) -> Agreement:
+    """What the run has seen of an engine; a new one of an engine that is not compared."""
+    seen = getattr(engine, "seen", None)
+    return seen if isinstance(seen, Agreement) else Agreement()
+
+
+def false_of(rollout: Rollout, version: str) -> str:
+    """What is wrong with what a `Foreign` engine says of its draws, in sentences; "" if nothing
+    is. version: of the policy that they are to be drawn from."""
+    if rollout.weights and rollout.weights != version:
+        return (
+            f"the rollout engine says that it sampled from the weights {rollout.weights}, and the "
+            f"policy has {version}: its copy was not refreshed. The engine must take "
+            "Policy.weights() when Policy.version is another than that of its copy, and raise if "
+            "it cannot."
+        )
+    if rollout.log_probs is None:
+        return (
+            "the rollout engine does not compute with preflab's own forward pass, and gave no "
+            "log-probabilities (Rollout.log_probs), so that nothing shows whether it samples from "
+            "the policy."
+        )
+    if not bool(rollout.log_probs[rollout.response_mask].isfinite().all()):
+        return (
+            "the rollout engine gave log-probabilities that are not finite, so that it says that "
+            "it drew what cannot be drawn. Is its model broken, or its number format too narrow?"
+        )
+    return ""
+
+
+def differences(own: torch.Tensor, said: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
+    """Mean |difference| in nats between the policy's log-probabilities and an engine's, all [B, R]:
+    over all tokens of the mask (0 if there are none), and over those of which the policy was not
+    sure (infinity if they are fewer than `ENOUGH`)."""
+    gaps = (own - said)[mask].double().abs()
+    unsure = gaps[~(own[mask] >= -UNSURE)]  # one that is not a number too
+    near = float(unsure.mean()) if len(unsure) >= ENOUGH else math.inf
+    return float(gaps.mean()) if len(gaps) else 0.0, near
+
+
+def is_beyond(mean: float, limit: float | None) -> bool:
+    """Whether a mean difference is above a limit (None: never), or is not a number."""
+    return limit is not None and not mean <= limit
 
 
 def to_be_sampled(load: Callable[[], Policy], engine: RolloutEngine, runtime: Runtime) -> Policy:

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant("sampler KL without the log-ratio", SAMPLER, "(weights - 1 - gap).mean()", "(weights - 1).mean()", SAID),
     Mutant("effective share not squared", SAMPLER, "weights.sum() ** 2 / (", "weights.sum() / (", SAID),
     Mutant("importance left out", GRADIENTS, "loss = masked_sum(corrected * policy.loss, mask)", "loss = masked_sum(weights * policy.loss, mask)", SAID),
-    Mutant("sampler limit not looked at", SAMPLER, "if limit is not None and mean > limit:", "if False:", SAID),
+    Mutant("sampler limit not looked at", SAMPLER, "if is_beyond(mean, limit := limit_of(given, smallest)):", "if limit := None:", SAID),
     Mutant("engine's version not looked at", SAMPLER, "if rollout.weights and rollout.weights != (", "if False and rollout.weights != (", SAID),
     Mutant("silent foreign engine", SAMPLER, "if self.foreign:", "if False:", SAID),
     Mutant("version of the first tensor's sum alone", VERSIONS, "data[:whole].view(torch.int64).sum()", "data[:0].view(torch.int64).sum()", "tests/contracts/test_policies.py"),

@@ -3,7 +3,6 @@ wrong there raises no error by itself."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,25 +11,21 @@ from preflab.engine.sharing import SharedEngine
 from preflab.errors import NumericError
 from preflab.interfaces import Policy, RolloutEngine, Sampling
 from preflab.records import Prompt, Rollout
-from preflab.sampling import is_foreign, limit_of
+from preflab.sampling import (
+    LIMIT,
+    Agreement,
+    differences,
+    false_of,
+    is_beyond,
+    is_foreign,
+    limit_of,
+)
 
 if TYPE_CHECKING:
     from preflab.runtime import Runtime
 
 ROWS = 8
 """Responses that are compared."""
-LIMIT = 0.1
-"""Mean difference per token in nats: float32 engines are at 1e-6, bfloat16 at 0.004, wrong weights
-mostly at 0.1 to 1."""
-
-
-@dataclass
-class Agreement:
-    """What a run has seen of its engine. version: of the weights that were compared last; smallest:
-    the smallest mean difference so far, nats."""
-
-    version: str = ""
-    smallest: float = math.inf
 
 
 def prepared(engine: RolloutEngine, runtime: Runtime, seen: Agreement) -> RolloutEngine:
@@ -80,30 +75,21 @@ class ComparedEngine:
 
         from preflab.likelihood import response_log_probs
 
-        version = policy.version
-        if rows.weights and rows.weights != version:
-            raise NumericError(
-                f"The rollout engine sampled from the weights {rows.weights}, and the policy has "
-                f"{version}: its copy was not refreshed. {_CURE}"
-            )
-        if rows.log_probs is None:
-            raise NumericError(
-                "The rollout engine does not compute with preflab's own forward pass, and gave no "
-                "log-probabilities (Rollout.log_probs), so that nothing shows whether it samples "
-                "from the policy."
-            )
+        if problem := false_of(rows, version := policy.version):
+            raise NumericError(f"{problem[0].upper()}{problem[1:]} {_CURE}")
+        if rows.log_probs is None or not bool(rows.response_mask.any()):
+            return  # responses without a token: the next ones are compared
         with torch.no_grad(), self.runtime.autocast():
             own = response_log_probs(policy, rows, temperature)
-        mean = float((own - rows.log_probs).abs()[rows.response_mask].mean())
-        limit = limit_of(LIMIT, self.seen.smallest)
-        if limit is not None and not mean <= limit:  # also one that is not a number
+        mean, near = differences(own, rows.log_probs, rows.response_mask)
+        if is_beyond(mean, limit := limit_of(LIMIT, self.seen.smallest)):
             raise NumericError(
                 f"The rollout engine's log-probabilities are {mean:.2g} nats per token from the "
                 f"policy's, more than {limit:g}: it samples from other weights (its copy was not "
                 "refreshed, or not all of it), at another temperature, or in a narrow number "
                 f"format; or it says log-probabilities before the temperature. {_CURE}"
             )
-        self.seen.version, self.seen.smallest = version, min(self.seen.smallest, mean)
+        self.seen.version, self.seen.smallest = version, min(self.seen.smallest, near)
 
 
 _CURE = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
-from preflab.engine.comparing import Agreement, prepared
+from preflab.engine.comparing import prepared
 from preflab.engine.data import Records
 from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
@@ -44,7 +44,7 @@ from preflab.records import (
     ranking_from_json,
 )
 from preflab.responders import Adjusted, PolicyAtTemperature
-from preflab.sampling import to_be_sampled
+from preflab.sampling import Agreement, to_be_sampled
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from preflab.records import (
     Split,
     with_split,
 )
-from preflab.sampling import to_be_sampled
+from preflab.sampling import Agreement, to_be_sampled
 from preflab.testing.world import WORDS
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class FakeContext:
 
     def rollout(self) -> RolloutEngine:
         if self._engine is None:
-            from preflab.engine.comparing import Agreement, prepared
+            from preflab.engine.comparing import prepared
 
             native = component("rollout", "native")
             assert native.build is not None

@@ -12,6 +12,7 @@ from typing import Any
 from preflab import option
 from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
+from preflab.sampling import LIMIT
 from preflab_builtin.training.config import EVALUATORS, TrainedConfig
 
 
@@ -114,11 +115,11 @@ class SamplerConfig:
     from the policy's. What preflab's own engine draws needs neither."""
 
     limit: float | None = option(
-        0.1,
+        LIMIT,
         "end the run (exit code 5) when the engine's log-probabilities are further than this from "
-        "the policy's, mean over tokens of |difference| in nats, and than 0.001 once they were "
-        "within 1e-5 (float32 engines are at 1e-6, bfloat16 at 0.004, wrong weights at 0.001 to "
-        "1); null: never",
+        "the policy's, mean over tokens of |difference| in nats; once they were within 1e-5, the "
+        "limit is 0.001 (float32 engines are at 1e-6, bfloat16 at 0.004, wrong weights at 0.001 "
+        "to 1); null: never",
         gt=0,
     )
     cap: float | None = option(

@@ -17,7 +17,7 @@ from preflab.optimization import Optimization, gradient_terms, mean_metrics, req
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.runtime import weight
-from preflab.sampling import is_foreign
+from preflab.sampling import agreement_of, is_foreign
 from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
@@ -66,7 +66,9 @@ class OnPolicy:
         self.policy = policy
         self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
-        self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))
+        self.sampler = SamplerGuard(
+            config.sampler, is_foreign(self.engine), agreement_of(self.engine)
+        )
         self.sampling = replace(self.engine.sampling, samples=rules.samples, compared=True)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from preflab.errors import NumericError, UserError
 from preflab.runtime import Runtime
-from preflab.sampling import EXACT, limit_of
+from preflab.sampling import EXACT, Agreement, differences, false_of, is_beyond, limit_of
 from preflab_builtin.on_policy.config import SamplerConfig
 from preflab_builtin.on_policy.diagnosis import cause_of
 from preflab_builtin.on_policy.experience import Experience, Networks
@@ -52,11 +52,11 @@ def agreement(old: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor) -> d
 @dataclass
 class SamplerGuard:
     """Compares an engine's log-probs with the policy's in every iteration. foreign: the engine has
-    to give them; smallest: the smallest mean difference since this process began, nats."""
+    to give them; seen: how near it was since this process began."""
 
     config: SamplerConfig
     foreign: bool
-    smallest: float = math.inf
+    seen: Agreement = field(default_factory=Agreement)
 
     def check(
         self,
@@ -70,41 +70,18 @@ class SamplerGuard:
         `NumericError` for other weights than the policy's, and for a mean difference above
         ``sampler.limit``, with its likely cause. where: algorithm and iteration."""
         rollout = experience.rollout
-        if rollout.weights and rollout.weights != (version := networks.policy.version):
-            raise NumericError(
-                f"{where}: the rollout engine says that it sampled from the weights "
-                f"{rollout.weights}, and the policy has {version}: its copy was not refreshed. No "
-                "weight was changed. The engine must take Policy.weights() when Policy.version is "
-                "another than that of its copy, and raise if it cannot."
-            )
+        problem = false_of(rollout, networks.policy.version)
+        if rollout.log_probs is None and self.config.cap is not None:
+            raise UserError(_NO_WEIGHTS.format(where, self.config.cap))
+        if problem and (self.foreign or rollout.weights or rollout.log_probs is not None):
+            raise NumericError(f"{where}: {problem} No weight was changed.")
         if rollout.log_probs is None:
-            self._said_nothing(where)
             return {}
-        if not bool(torch.isfinite(rollout.log_probs).all()):
-            raise NumericError(
-                f"{where}: the rollout engine gave log-probabilities that are not finite, so that "
-                "it says that it drew what cannot be drawn. No weight was changed. Is its model "
-                "broken, or its number format too narrow?"
-            )
         metrics = agreement(experience.log_probs, rollout.log_probs, experience.mask)
-        mean = metrics.get("sampler/difference", 0.0)
+        mean, near = differences(experience.log_probs, rollout.log_probs, experience.mask)
         self._judge(where, mean, experience, networks, temperature, runtime)
-        self.smallest = min(self.smallest, mean)
+        self.seen.smallest = min(self.seen.smallest, near)
         return metrics
-
-    def _said_nothing(self, where: str) -> None:
-        if self.config.cap is not None:
-            raise UserError(
-                f"{where}: algorithm.sampler.cap={self.config.cap:g} weighs tokens by what the "
-                "rollout engine says of its draws, and this one says nothing (preflab's own need "
-                "no such weights). Leave it out, or choose another rollout."
-            )
-        if self.foreign:
-            raise NumericError(
-                f"{where}: the rollout engine does not compute with preflab's own forward pass, "
-                "and gave no log-probabilities (Rollout.log_probs), so that nothing shows whether "
-                "it samples from the policy. No weight was changed."
-            )
 
     def _judge(
         self,
@@ -115,10 +92,10 @@ class SamplerGuard:
         temperature: float,
         runtime: Runtime,
     ) -> None:
-        given, grown = self.config.limit, mean > max(GROWN * self.smallest, SMALL)
-        limit = limit_of(given, self.smallest)
-        if limit is not None and mean > limit:
-            agreed = self.smallest if grown and self.smallest < math.inf else None
+        given, smallest = self.config.limit, self.seen.smallest
+        grown = smallest < math.inf and mean > max(GROWN * smallest, SMALL)
+        if is_beyond(mean, limit := limit_of(given, smallest)):
+            agreed = smallest if grown else None
             with runtime.autocast():
                 cause = cause_of(experience, networks, temperature, mean, agreed)
             above = f"algorithm.sampler.limit={limit:g}"
@@ -128,13 +105,20 @@ class SamplerGuard:
                 f"{where}: the rollout engine's log-probabilities are {mean:.2g} nats per token "
                 f"from the policy's, above {above}. {cause} No weight was changed."
             )
-        if grown and self.smallest < math.inf:
+        if grown:
             logging.getLogger(__name__).warning(
                 "%s: the rollout engine's log-probabilities are %.2g nats per token from the "
                 "policy's, and were %.2g apart before: is its copy of the weights refreshed after "
                 "every update? algorithm.sampler.limit (%s) decides when the run ends.",
                 where,
                 mean,
-                self.smallest,
+                smallest,
                 given,
             )
+
+
+_NO_WEIGHTS = (
+    "{0}: algorithm.sampler.cap={1:g} weighs tokens by what the rollout engine says of its draws, "
+    "and this one says nothing (preflab's own need no such weights). Leave it out, or choose "
+    "another rollout."
+)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab.engine.comparing import Agreement, ComparedEngine, prepared
+from preflab.engine.comparing import ComparedEngine, prepared
 from preflab.errors import NumericError
 from preflab.interfaces import Policy, RolloutEngine, Sampling
 from preflab.likelihood import response_log_probs
 from preflab.records import Prompt, Rollout
+from preflab.sampling import Agreement
 from support import FakeContext
 
 PROMPTS = [Prompt(f"p{i}", "red blue") for i in range(3)]

@@ -15,11 +15,12 @@ import torch
 
 from preflab.composing import search_path
 from preflab.door import discovery
-from preflab.engine.comparing import Agreement, prepared
+from preflab.engine.comparing import prepared
 from preflab.errors import NumericError, PreflabError, UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
 from preflab.runtime import Runtime, RuntimeConfig
+from preflab.sampling import Agreement
 from preflab.testing import RolloutEngineContract
 from preflab_builtin.evaluation.config import SuiteConfig
 from preflab_builtin.evaluation.suite import EvaluationSuite
