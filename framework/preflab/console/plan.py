@@ -72,10 +72,7 @@ def plan(arguments: list[str]) -> int:
     of_jobs = ["job numbers"] if len(runs) > 1 else []
     for column in ("stage", "component", "seed", "id", *of_jobs, "status"):
         table.add_column(column)
-    uses: dict[str, _Use] = {}
-    for number, run in enumerate(runs):
-        for stage in run.stages:
-            uses.setdefault(stage.recipe_id, _Use(stage)).jobs[number] = run
+    uses = _uses(runs)
     order, statuses, ahead = [spec.name for spec in runs[0].graph], list[str](), list[_Use]()
     for use in sorted(uses.values(), key=lambda use: order.index(use.stage.name)):
         stage, numbers = use.stage, [", ".join(map(str, use.jobs))] * len(of_jobs)
@@ -103,6 +100,15 @@ def plan(arguments: list[str]) -> int:
         names = ", ".join(pinned)
         print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
     return 0
+
+
+def _uses(runs: Sequence[Run]) -> dict[str, _Use]:
+    """Every stage once, by its recipe id, with the jobs that use it."""
+    uses: dict[str, _Use] = {}
+    for number, run in enumerate(runs):
+        for stage in run.stages:
+            uses.setdefault(stage.recipe_id, _Use(stage)).jobs[number] = run
+    return uses
 
 
 def _waiting(runs: Sequence[Run]) -> list[str]:

@@ -65,10 +65,8 @@ class OnPolicy:
             self.runtime.shard(network.module)
         self.policy = policy
         self.offload = offload(self.networks, self.reward_model, self.runtime)
-        self.engine = context.rollout()
-        self.sampler = SamplerGuard(
-            config.sampler, is_foreign(self.engine), agreement_of(self.engine)
-        )
+        self.engine = engine = context.rollout()
+        self.sampler = SamplerGuard(config.sampler, is_foreign(engine), agreement_of(engine))
         self.sampling = replace(self.engine.sampling, samples=rules.samples, compared=True)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
