@@ -19,13 +19,14 @@ from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
 from transformers.models.llama import modeling_llama  # noqa: F401
 
 from preflab.engine.alike import together
-from preflab.engine.comparing import Agreement, prepared
+from preflab.engine.comparing import prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure, RolloutEngine
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.sampling import Agreement
 from preflab.sharding import local
 from preflab.storage import checkpoints
 from preflab_builtin.entropy.config import EntropyConfig

@@ -22,7 +22,12 @@ from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
 from preflab.responders import Adjusted, after
 from preflab.runtime import Runtime
 from preflab_builtin.baselines.config import SteeredConfig
-from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
+from preflab_builtin.causal_lm.folders import (
+    content_digest,
+    locate,
+    positions_in,
+    tokenizer_digest,
+)
 from preflab_builtin.rollouts.decoding import decode
 from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of
 from preflab_builtin.rollouts.sampling import row_noise
@@ -216,7 +221,7 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
 def _check_lengths(config: SteeredConfig, context: Context, folder: Path) -> None:
     """`UserError` if the stored model has fewer positions than the policy, and than a prompt with
     its prefix and response needs."""
-    limit, own = context.load_policy(folder).max_positions, context.max_positions
+    limit, own = positions_in(folder), context.max_positions
     if limit is None or (own is not None and own <= limit) or not context.has("prompts"):
         return
     front = longest(context.tokenizer, (config.wanted, config.unwanted))

@@ -84,6 +84,14 @@ def writes_the_date(folder: Path) -> bool:
     return any(b"strftime_now" in file.read_bytes() for file in files if file.is_file())
 
 
+def positions_in(folder: Path) -> int | None:
+    """Tokens that a row of the folder's model may have at most, without its weights; None: its
+    config names no limit."""
+    config = read_json(folder / "config.json")
+    limit = config.get("max_position_embeddings", config.get("n_positions"))
+    return limit if isinstance(limit, int) else None
+
+
 def tokenizer_digest(folder: Path) -> str:
     """sha256 of tokenizer.json; "" if there is none."""
     file = folder / "tokenizer.json"

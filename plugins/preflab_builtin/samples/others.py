@@ -13,7 +13,12 @@ from preflab.interfaces import Context, Policy, RolloutEngine
 from preflab.lengths import prompt_sizes, refuse_prompts
 from preflab.records import Prompt
 from preflab.sampling import to_be_sampled
-from preflab_builtin.causal_lm.folders import content_digest, locate, tokenizer_digest
+from preflab_builtin.causal_lm.folders import (
+    content_digest,
+    locate,
+    positions_in,
+    tokenizer_digest,
+)
 from preflab_builtin.samples.config import SampledConfig
 
 
@@ -41,7 +46,7 @@ def check_others(config: SampledConfig, context: Context, prompts: Sequence[Prom
                 f"{key}: {folder} has another tokenizer than the policy. Name policies that were "
                 "trained from the same pretrained model."
             )
-        limit, own = context.load_policy(folder).max_positions, context.max_positions
+        limit, own = positions_in(folder), context.max_positions
         if limit is not None and (own is None or limit < own):
             sizes = prompt_sizes(context.tokenizer, prompts, limit - cap)
             refuse_prompts(sizes, limit, cap, f"{key}={folder}")

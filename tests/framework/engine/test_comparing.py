@@ -14,7 +14,7 @@ from preflab.errors import NumericError
 from preflab.interfaces import Policy, RolloutEngine, Sampling
 from preflab.likelihood import response_log_probs
 from preflab.records import Prompt, Rollout
-from preflab.sampling import Agreement
+from preflab.sampling import ENOUGH, Agreement, differences, false_of
 from support import FakeContext
 
 PROMPTS = [Prompt(f"p{i}", "red blue") for i in range(3)]
@@ -109,3 +109,29 @@ def test_an_engine_has_to_say_what_it_drew(tmp_path: Path) -> None:
     engine = ComparedEngine(Silent(context.rollout()), context.runtime, Agreement())
     with pytest.raises(NumericError, match="gave no log-probabilities"):
         engine.generate(first, PROMPTS, Sampling(4), (1,))
+
+
+def test_only_tokens_of_which_the_policy_was_unsure_show_that_an_engine_is_exact() -> None:
+    """Every difference is 0.004, as of an honest bfloat16 engine, but 0 on sure tokens (p > 0.9).
+    17 of 20 tokens are unsure: their mean is 0.004, and that of all is 17/20 of it."""
+    own = torch.full((1, 20), -2.0)
+    own[0, :3] = -0.01
+    said = torch.where(own < -1, own + 0.004, own)
+    mask = torch.ones_like(own, dtype=torch.bool)
+    mean, near = differences(own, said, mask)
+    assert near == pytest.approx(0.004, rel=1e-3)
+    assert mean == pytest.approx(0.004 * 17 / 20, rel=1e-3)
+    own[0, : 20 - ENOUGH + 1] = -0.01  # one too few are unsure: nothing is known
+    assert differences(own, said, mask)[1] == float("inf")
+    assert differences(own, said, ~mask)[0] == 0
+
+
+def test_weights_of_another_version_are_named(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    rollout = context.rollout().generate(
+        context.policy("base"), PROMPTS, Sampling(2, 1.0, 1), (1, "test")
+    )
+    assert "sampled from the weights old, and the policy has new" in false_of(
+        replace(rollout, weights="old"), "new"
+    )
+    assert "gave no log-probabilities" in false_of(replace(rollout, log_probs=None), "new")
