@@ -1,6 +1,6 @@
 """What `preflab plan` reckons of memory against what runs held: python tests/benchmarks/planned.py
 (minutes). A line of JSON for each stage of three models of the embedded world: reckoned and
-measured MB, and their ratio; operations, reckoned and counted, and how many a second were done.
+measured MB, and their ratio; operations, reckoned and counted, and how many were done per second.
 Exit code 1 if memory is further off than 15 %.
 
 The constants of `preflab.memory` were fitted to the benchmark's workers; these are whole runs from
