@@ -70,7 +70,8 @@ class SamplerGuard:
         `NumericError` for other weights than the policy's, and for a mean difference above
         ``sampler.limit``, with its likely cause. where: algorithm and iteration."""
         rollout = experience.rollout
-        problem = false_of(rollout, networks.policy.version)
+        # The version reads all weights, whole: only of an engine that names one.
+        problem = false_of(rollout, networks.policy.version if rollout.weights else "")
         if rollout.log_probs is None and self.config.cap is not None:
             raise UserError(_NO_WEIGHTS.format(where, self.config.cap))
         if problem and (self.foreign or rollout.weights or rollout.log_probs is not None):
