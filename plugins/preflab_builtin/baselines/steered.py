@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,18 +15,14 @@ import torch
 from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Cache, Context, Policy, RolloutEngine
-from preflab.lengths import every_prompt, longest, prompt_sizes, refuse_prompts
+from preflab.lengths import every_prompt, longest
 from preflab.prompts import check_words, with_prefix
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
 from preflab.responders import Adjusted, after
 from preflab.runtime import Runtime
 from preflab_builtin.baselines.config import SteeredConfig
-from preflab_builtin.causal_lm.folders import (
-    content_digest,
-    locate,
-    positions_in,
-    tokenizer_digest,
-)
+from preflab_builtin.causal_lm.beside import check_beside
+from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.rollouts.decoding import decode
 from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of
 from preflab_builtin.rollouts.sampling import row_noise
@@ -203,12 +198,8 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
         check_words(context.tokenizer, prefix, "algorithm.wanted and .unwanted")
     if config.path:
         folder = locate(config.path, None, "algorithm.path")
-        if tokenizer_digest(folder) != context.tokenizer.digest:
-            raise UserError(
-                f"algorithm.path: {folder} has another tokenizer than the policy: the same token "
-                "ids mean different words. Name a model that was trained from this policy."
-            )
-        _check_lengths(config, context, folder)
+        front = longest(context.tokenizer, (config.wanted, config.unwanted))
+        check_beside(context, folder, "algorithm.path", every_prompt(context), front)
     elif missing := _never_seen(config, context):
         raise UserError(
             f"algorithm=steered: no text that this run trains on begins with {missing!r}, so that "
@@ -216,19 +207,6 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
             "model that was trained with both prefixes: algorithm.path=FOLDER."
         )
     yield from ()
-
-
-def _check_lengths(config: SteeredConfig, context: Context, folder: Path) -> None:
-    """`UserError` if the stored model has fewer positions than the policy, and than a prompt with
-    its prefix and response needs."""
-    limit, own = positions_in(folder), context.max_positions
-    if limit is None or (own is not None and own <= limit) or not context.has("prompts"):
-        return
-    front = longest(context.tokenizer, (config.wanted, config.unwanted))
-    cap = context.rollout().sampling.max_tokens
-    asked = (with_prefix(prompt, front) for prompt in every_prompt(context))
-    sizes = prompt_sizes(context.tokenizer, asked, limit - cap)
-    refuse_prompts(sizes, limit, cap, f"algorithm.path={config.path}", in_front=front)
 
 
 def _never_seen(config: SteeredConfig, context: Context) -> str:

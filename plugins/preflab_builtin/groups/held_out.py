@@ -10,13 +10,25 @@ from dataclasses import replace
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, OfMembers, Subject
-from preflab.records import Rollout
+from preflab.records import Ranking, Rollout
 from preflab_builtin.groups.config import GroupHeadsConfig
 
 NO_HEADS = (
     "evaluators: group_heads asks each group's own reward: choose reward_model=kwise_groups with "
     "any reward_model.welfare but worst and without weights_by_tag, or leave the evaluator out."
 )
+
+
+def held_out(context: Context) -> Sequence[Ranking]:
+    """Those of the test split, else those of validation."""
+    return context.rankings("test") or context.rankings("validation")
+
+
+def responses_of(rankings: Sequence[Ranking], context: Context) -> Rollout:
+    """All their responses, one ranking after the other."""
+    rows = [(ranking.prompt, text) for ranking in rankings for text in ranking.responses]
+    prompts, texts = [prompt for prompt, _ in rows], [text for _, text in rows]
+    return Rollout.from_texts(context.tokenizer, prompts, texts, device=context.runtime.device)
 
 
 class HeldOutHeads:
@@ -29,15 +41,12 @@ class HeldOutHeads:
         reward = context.reward_model()
         if not isinstance(reward, OfMembers):
             raise UserError(NO_HEADS)
-        self.reward = reward
-        self.rankings = context.rankings("test") or context.rankings("validation")
-        self.tokenizer, self.device = context.tokenizer, context.runtime.device
+        self.reward, self.context = reward, context
+        self.rankings = held_out(context)
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """The responses of the run play no part."""
-        rows = [(r.prompt, text) for r in self.rankings for text in r.responses]
-        prompts, texts = [prompt for prompt, _ in rows], [text for _, text in rows]
-        rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.device)
+        rollout = responses_of(self.rankings, self.context)
         units = [ranking.prompt.id for ranking in self.rankings]
         spread, accuracy = {}, {}
         for name, column in self.reward.members(rollout).items():

@@ -23,6 +23,7 @@ from preflab_builtin.groups.config import (
 )
 from preflab_builtin.groups.folder import located_at
 from preflab_builtin.groups.heads import MEAN_VARIANCE, heads_of
+from preflab_builtin.groups.held_out import held_out, responses_of
 from preflab_builtin.reward_model.heads import OneLoss
 from preflab_builtin.reward_model.preflight import refuse_long
 from preflab_builtin.reward_model.scoring import raw_scores
@@ -179,15 +180,12 @@ class HiddenContext:
         reward = context.reward_model()
         if not isinstance(reward, MeanVarianceReward):
             raise UserError(ASKS_BOTH)
-        self.reward = reward
-        self.rankings = context.rankings("test") or context.rankings("validation")
-        self.tokenizer, self.device = context.tokenizer, context.runtime.device
+        self.reward, self.context = reward, context
+        self.rankings = held_out(context)
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """The responses of the run play no part."""
-        rows = [(r.prompt, text) for r in self.rankings for text in r.responses]
-        prompts, texts = [prompt for prompt, _ in rows], [text for _, text in rows]
-        rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.device)
+        rollout = responses_of(self.rankings, self.context)
         values = both(self.reward, rollout).double()
         sizes = [len(ranking.responses) for ranking in self.rankings]
         measures = {}

@@ -8,17 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from preflab import Inspection
-from preflab.errors import UserError
 from preflab.interfaces import Context, Policy, RolloutEngine
-from preflab.lengths import prompt_sizes, refuse_prompts
 from preflab.records import Prompt
 from preflab.sampling import to_be_sampled
-from preflab_builtin.causal_lm.folders import (
-    content_digest,
-    locate,
-    positions_in,
-    tokenizer_digest,
-)
+from preflab_builtin.causal_lm.beside import check_beside
+from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.samples.config import SampledConfig
 
 
@@ -38,18 +32,8 @@ def inspect(config: SampledConfig) -> Inspection:
 def check_others(config: SampledConfig, context: Context, prompts: Sequence[Prompt]) -> None:
     """`UserError` for a policy that reads other token ids than the run's, or has too few positions
     for a prompt and the longest response."""
-    cap = context.rollout().sampling.max_tokens
     for i, folder in enumerate(located(config)):
-        key = f"samples.others[{i}]"
-        if tokenizer_digest(folder) != context.tokenizer.digest:
-            raise UserError(
-                f"{key}: {folder} has another tokenizer than the policy. Name policies that were "
-                "trained from the same pretrained model."
-            )
-        limit, own = positions_in(folder), context.max_positions
-        if limit is not None and (own is None or limit < own):
-            sizes = prompt_sizes(context.tokenizer, prompts, limit - cap)
-            refuse_prompts(sizes, limit, cap, f"{key}={folder}")
+        check_beside(context, folder, f"samples.others[{i}]", prompts)
 
 
 def others(config: SampledConfig, context: Context, engine: RolloutEngine) -> list[Policy]:
