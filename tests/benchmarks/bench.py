@@ -45,6 +45,7 @@ class Wanted:
     device: str
     precision: str
     peers: str
+    offload: bool
 
 
 def wanted(arguments: Sequence[str]) -> Wanted:
@@ -64,6 +65,9 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     parser.add_argument(
         "--peers", default="", help="python of the peers; default: the one that make bench made"
     )
+    parser.add_argument(
+        "--offload", action="store_true", help="ours with runtime.offload: less memory, more time"
+    )
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
         parser.error(
@@ -74,7 +78,14 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     sizes = tuple(size for size in SIZES if size in (found.sizes or ON[found.device]))
     chosen = tuple(name for name in ALL if name in names)
     return Wanted(
-        sizes, chosen, found.repeats, found.threads, found.device, found.precision, found.peers
+        sizes,
+        chosen,
+        found.repeats,
+        found.threads,
+        found.device,
+        found.precision,
+        found.peers,
+        found.offload,
     )
 
 
@@ -118,7 +129,13 @@ def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
     if load > 0.5:
         tell(f"the machine is not idle (load {load:.1f}): ratios are rough")
     return Machine(
-        folder, peer_python, asked.threads, roof["gflops"], asked.device, asked.precision
+        folder,
+        peer_python,
+        asked.threads,
+        roof["gflops"],
+        asked.device,
+        asked.precision,
+        asked.offload,
     )
 
 

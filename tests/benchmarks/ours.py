@@ -27,8 +27,9 @@ from benchmarks.shapes import (
 @dataclass(frozen=True)
 class Job:
     """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch;
-    precision: of the forward pass. The rest departs from the size's shape for the growth
-    measurements (k, batch, response) or the check (given: the responses are given)."""
+    precision: of the forward pass; offload: of frozen networks while others train. The rest
+    departs from the size's shape for the growth measurements (k, batch, response) or the check
+    (given: the responses are given)."""
 
     name: str
     size: str
@@ -37,6 +38,7 @@ class Job:
     threads: int
     device: str = "cpu"
     precision: str = "float32"
+    offload: bool = False
     k: int = 9
     batch: int = 0
     response: int = 0
@@ -61,7 +63,7 @@ def overrides(job: Job) -> list[str]:
     ]
     words += [
         f"runtime.device={job.device} runtime.precision={job.precision} "
-        f"runtime.decode_graphs={job.device == 'cuda'}"
+        f"runtime.decode_graphs={job.device == 'cuda'} runtime.offload={job.offload}"
     ]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
