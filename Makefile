@@ -61,9 +61,12 @@ study: install             ## the headline, KL penalty against pretraining mix: 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
 	pretrain baselines causal_lm evaluation on_policy group preference online_dpo expert_iteration combined entropy judge)
 
-conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
+DIVIDED := $(addprefix tests/conformance/test_,closed_form.py equivalences.py by_hand.py ragged.py other_implementations.py)
+
+conformance: install       ## the numeric tests alone, with the fast paths and without, then closed forms and equivalences with divided weights
 	$(PYTEST) $(NUMERIC)
 	PREFLAB_FAST_PATHS=off $(PYTEST) $(NUMERIC)
+	PREFLAB_SHARDING=full $(PYTEST) $(DIVIDED)
 
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py

@@ -21,11 +21,19 @@ settings.register_profile("fixed", derandomize=True, deadline=None)  # the same 
 settings.load_profile("fixed")
 # A distribution of its own; tests/packaging installs it and runs its tests.
 collect_ignore = ["third_party"]
-if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second half of `make conformance`
+if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second third of `make conformance`
     from preflab_builtin.causal_lm.models import CausalBackbone
 
     # As if every model had been made with runtime.fast_paths=false.
     setattr(CausalBackbone, "fast", property(lambda model: False, lambda model, fast: None))  # noqa: B010
+if os.environ.get("PREFLAB_SHARDING") == "full":  # the last third of it
+    from torch import distributed
+
+    from preflab.runtime import Runtime
+
+    # As with runtime.sharding=full, all in one process: its part of every weight is the whole one.
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    setattr(Runtime, "is_sharded", property(lambda runtime: True))  # noqa: B010
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra

@@ -17,6 +17,7 @@ from preflab.engine.context import StageContext
 from preflab.engine.stages import Stages
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt
+from preflab.sharding import gathered
 from preflab.testing import WORDS, FakeContext
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
@@ -65,7 +66,7 @@ def test_two_iterations_give_the_same_bits(tmp_path: Path) -> None:
     assert procedure.networks.value is not None
     pairs = ((policy, procedure.policy), (value, procedure.networks.value))
     for ours, theirs in pairs:
-        for name, weight in theirs.module.state_dict().items():
+        for name, weight in gathered(theirs.module.state_dict()).items():
             assert torch.equal(ours.module.state_dict()[name], weight), name
     moved = zip(policy.module.parameters(), start.module.parameters(), strict=True)
     assert any(not torch.equal(after, before) for after, before in moved)
