@@ -43,6 +43,9 @@ IMPORTED = (
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
 )
+UNSEEN = ("trackers.tensorboard=null", "--no-plugin", "progress", "--no-plugin", "report")
+"""Words for runs of which nobody looks at the report or the curves: they are a quarter of a small
+run's time."""
 KILLER = """
 import os
 from preflab import hookimpl

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import KILLER
+from end_to_end.runs import KILLER, UNSEEN
 
 pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
@@ -140,14 +140,15 @@ def test_killed_and_run_again_it_gives_the_same_bits(several: Several, tmp_path:
         folder.mkdir()
     killer = tmp_path / "killer.py"
     killer.write_text(KILLER)
+    run = (*UNSEEN, *SLIC)
     kills = [
-        (folder, {"KILL_AT": f"{folder.name}:1"}, ("--plugin", killer, *SLIC), -9)
+        (folder, {"KILL_AT": f"{folder.name}:1"}, ("--plugin", killer, *run), -9)
         for folder in folders
     ]
-    several([(whole, {}, SLIC, 0), *kills])
+    several([(whole, {}, run, 0), *kills])
     for folder in folders:
         assert list((folder / "artifacts").glob(f"{folder.name}-*.partial/.state/step-*"))
-    several([(folder, {}, SLIC, 0) for folder in folders])
+    several([(folder, {}, run, 0) for folder in folders])
     for folder in folders:
         assert _digests(folder) == _digests(whole)
         (summary,) = _summaries(folder)  # a killed run writes none
