@@ -3,6 +3,7 @@ once."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import importlib
@@ -106,7 +107,8 @@ def _prepare() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in (*IMPORTED, *own):
-            importlib.import_module(name)
+            with contextlib.suppress(ImportError):  # of an extra that is not installed here
+                importlib.import_module(name)
     code.framework_digest()
     for path in sources:
         code.read_source(path)
