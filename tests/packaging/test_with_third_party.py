@@ -176,7 +176,7 @@ def test_written_packages_install_pass_and_run(
         p["distribution"]: p["status"]
         for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))
     }
-    runs = []
+    runs: list[tuple[Path, dict[str, str], tuple[str, ...], int]] = []
     for package in packages:
         assert listed[package.name] == "ok"
         commands = [
