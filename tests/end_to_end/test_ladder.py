@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[import-untyped]
 
-from end_to_end.runs import BROKEN, digests, killed, preflab
+from end_to_end.runs import BROKEN, UNSEEN, digests, killed, preflab
 from preflab.storage.artifacts import read_rows
 from support import represented_by
 
@@ -93,10 +93,10 @@ def test_a_killed_stage_resumes_with_the_same_bits(
     finished: Path, tmp_path: Path, stage: str
 ) -> None:
     _copy_upstream(finished, tmp_path, stage)
-    killed(tmp_path, stage, 1, *FAST)
+    killed(tmp_path, stage, 1, *UNSEEN, *FAST)
     # There is something to restore.
     assert list(tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*"))
-    assert preflab(tmp_path, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert preflab(tmp_path, *UNSEEN, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)
 
 
@@ -112,7 +112,7 @@ def _copy_upstream(finished: Path, folder: Path, stage: str) -> None:
 
 
 def test_a_multirun_makes_each_upstream_stage_once_per_seed(tmp_path: Path) -> None:
-    command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", "evaluation=none", *FAST)
+    command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", "evaluation=none", *UNSEEN, *FAST)
     assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
@@ -141,7 +141,9 @@ def test_a_reward_model_from_a_folder_also_starts_the_value_network(
         "algorithm=ppo",
         "algorithm.value.lr=0",
     )
-    assert preflab(tmp_path, *words, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert preflab(tmp_path, *words, *UNSEEN, *FAST) == 0, (tmp_path / "log.txt").read_text()[
+        -3000:
+    ]
     run = json.loads((_only(tmp_path, "runs/config/*") / "manifest.json").read_text())
     value = Path(run["stages"][-1]["artifact"]) / "value" / "model.safetensors"
     before, after = load_file(folder / "model.safetensors"), load_file(value)
@@ -161,7 +163,8 @@ def test_a_failing_job_stops_no_other_and_is_shown(tmp_path: Path, finished: Pat
     page = (first / "report.html").read_text()
     assert "1 job without a result" in page
     assert "reward_model=broken" in page
-    assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    again = (*UNSEEN, *command)
+    assert preflab(tmp_path, *again) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     second = sorted(tmp_path.glob("runs/config/*"))[-1]
     assert second != first
     computed = [
@@ -189,7 +192,7 @@ def test_an_installed_plugin_that_is_not_used_changes_no_number(
         "def preflab_step_finished(stage, step, metrics):\n"
         "    random.random()\n"
     )
-    assert preflab(tmp_path, "--plugin", str(plugin), *FAST) == 0, (
+    assert preflab(tmp_path, "--plugin", str(plugin), *UNSEEN, *FAST) == 0, (
         tmp_path / "log.txt"
     ).read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import BROKEN, digests, ended, preflab, start
+from end_to_end.runs import BROKEN, UNSEEN, digests, ended, preflab, start
 from preflab.storage.artifacts import read_rows
 from preflab.storage.run_folder import is_running
 from support import represented_by
@@ -73,7 +73,7 @@ def test_two_processes_leave_the_files_of_one_run(finished: Path) -> None:
 def test_two_processes_give_the_bits_of_one_with_accumulation_2(
     finished: Path, tmp_path: Path
 ) -> None:
-    assert preflab(tmp_path, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert preflab(tmp_path, *UNSEEN, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     # Weights, rankings and samples; a loss over validation text adds other parts in another order.
     one, two = (
         {k: v for k, v in digests(f).items() if "metrics" not in k} for f in (tmp_path, finished)
@@ -91,7 +91,7 @@ def test_two_processes_give_the_bits_of_one_with_accumulation_2(
 
 def test_one_process_reuses_what_two_made(finished: Path) -> None:
     before = digests(finished)
-    assert preflab(finished, *HALVES) == 0
+    assert preflab(finished, *UNSEEN, *HALVES) == 0
     newest = max(finished.glob("runs/config/*"))
     assert json.loads((newest / "summary.json").read_text())["computed"] == []
     assert "was made with processes 2 (now 1)" in (finished / "log.txt").read_text()
@@ -122,7 +122,7 @@ def test_sigterm_reaches_all_processes_and_the_run_resumes(finished: Path, tmp_p
 @pytest.fixture(scope="module")
 def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sequential")
-    assert preflab(folder, "-m", "algorithm=ppo,ppo_ptx", *FAST) == 0
+    assert preflab(folder, "-m", "algorithm=ppo,ppo_ptx", *UNSEEN, *FAST) == 0
     return folder
 
 
@@ -136,7 +136,7 @@ LAUNCHERS = {
 def test_parallel_jobs_share_what_they_have_in_common(
     launcher: str, one_after_another: Path, tmp_path: Path
 ) -> None:
-    sweep = ("-m", *LAUNCHERS[launcher], "algorithm=ppo,ppo_ptx", *FAST)
+    sweep = ("-m", *LAUNCHERS[launcher], "algorithm=ppo,ppo_ptx", *UNSEEN, *FAST)
     assert _start(tmp_path, *sweep).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()

@@ -16,6 +16,8 @@ from end_to_end.runs import preflab
 pytestmark = pytest.mark.slow
 
 PEOPLE = ("--plugin", waiting_people.__file__)
+NO_REPORT = ("--no-plugin", "report")
+"""For runs of which nobody looks at it."""
 PLAIN = ("trackers.tensorboard=null", "--no-plugin", "progress")
 FAST = ("debug=fast", "runtime.threads=1", "algorithm=none", "evaluation=none")
 RUN = (*PEOPLE, *PLAIN, *FAST, "labeler=round")
@@ -91,7 +93,7 @@ def test_a_run_waits_says_what_for_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_named_folder_goes_on_in_place(tmp_path: Path) -> None:
-    words = (*RUN, "hydra.run.dir=mine")
+    words = (*NO_REPORT, *RUN, "hydra.run.dir=mine")
     assert preflab(tmp_path, *words) == 6
     (tmp_path / "round.txt").write_text("long")
     assert preflab(tmp_path, *words) == 0
@@ -103,7 +105,7 @@ def test_other_labels_give_other_comparisons_and_keep_the_first(tmp_path: Path) 
     recipes: list[dict[str, str]] = []
     for word in ("short", "long"):
         (tmp_path / "round.txt").write_text(word)
-        assert preflab(tmp_path, *RUN) == 0
+        assert preflab(tmp_path, *NO_REPORT, *RUN) == 0
         recipes.append({row["stage"]: row["recipe"] for row in manifests(tmp_path)[-1]["stages"]})
     first, second = recipes
     assert planned(tmp_path, *RUN[:-1], "labeler=simulated")["samples"] == "reused"
@@ -165,7 +167,7 @@ def test_labels_that_turn_out_to_be_missing_are_waited_for(tmp_path: Path) -> No
 
 def test_an_evaluator_that_waits_is_the_last_to_be_made(tmp_path: Path) -> None:
     words = (
-        *(*PEOPLE, *PLAIN, *FAST[:-1], "sft=none", "labeler=none", "reward_model=none"),
+        *(*NO_REPORT, *PEOPLE, *PLAIN, *FAST[:-1], "sft=none", "labeler=none", "reward_model=none"),
         *("evaluation=files", "+evaluator@evaluation.evaluators.people=round"),
     )
     assert planned(tmp_path, *words)["evaluation"] == "waits for evaluation.evaluators.people"
@@ -179,7 +181,15 @@ def test_an_evaluator_that_waits_is_the_last_to_be_made(tmp_path: Path) -> None:
 
 
 def test_records_that_people_have_yet_to_write_are_waited_for(tmp_path: Path) -> None:
-    words = (*PEOPLE, *PLAIN, *FAST, "labeler=none", "reward_model=none", "demonstrations=round")
+    words = (
+        *NO_REPORT,
+        *PEOPLE,
+        *PLAIN,
+        *FAST,
+        "labeler=none",
+        "reward_model=none",
+        "demonstrations=round",
+    )
     assert planned(tmp_path, *words)["sft"] == "waits for demonstrations"
     assert preflab(tmp_path, *words) == 6
     assert stages(manifests(tmp_path)[-1]) == ["pretrain"]

@@ -8,6 +8,7 @@ declare is missing there, and pip checks the versions.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,22 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 Words = Sequence[str | Path]
+Command = tuple[Path, dict[str, str], Words, int]
+SEVERAL = """
+import accelerate, json, os, sys, transformers
+from preflab.console import cli
+
+for number, (folder, variables, words) in enumerate(json.loads(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        os.chdir(folder)
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        os.environ.update(variables)
+        cli.main(words)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Each command in a forked child of one process, which has imported the libraries for all."""
 
 
 def _call(words: Words, folder: Path, expected: int = 0, **environment: str) -> str:
@@ -50,6 +67,28 @@ def call() -> Callable[..., str]:
     It fails on another exit code.
     """
     return _call
+
+
+@pytest.fixture(scope="session")
+def several(binaries: Path) -> Callable[[Sequence[Command]], list[str]]:
+    """several([(folder, environment, words, expected), ...]): what each ``preflab WORDS`` says, one
+    after another, in the clean environment.
+
+    It fails on another exit code, once all have ended.
+    """
+
+    def said(commands: Sequence[Command]) -> list[str]:
+        asked = json.dumps([(str(f), e, [*map(str, words)]) for f, e, words, _ in commands])
+        offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        codes = _call(
+            [binaries / "python", "-P", "-c", SEVERAL, asked], ROOT.parent, **offline
+        ).split()
+        for number, (folder, _, words, expected) in enumerate(commands):
+            error = (folder / f"{number}.err").read_text()[-3000:]
+            assert codes[number] == str(expected), f"{words}: {codes[number]}\n{error}"
+        return [(command[0] / f"{n}.out").read_text() for n, command in enumerate(commands)]
+
+    return said
 
 
 @pytest.fixture(scope="session")
@@ -103,13 +142,13 @@ def _linked(distributions: Iterable[Distribution], folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a clean environment with the wheel in it."""
+    """The bin folder of a clean environment with the wheel in it. pip is a link, too."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / "bin" / "python"
-    _call([python, "-m", "pip", "uninstall", "-qy", "setuptools"], folder)  # Python 3.11's is old
     (site,) = (folder / "lib").glob("python*/site-packages")
-    (site / "shared.pth").write_text(f"{_linked(_requirements(wheel), folder / 'shared')}\n")
+    shared = _linked([*_requirements(wheel), distribution("pip")], folder / "shared")
+    (site / "shared.pth").write_text(f"{shared}\n")
     pip: list[str | Path] = [
         python,
         "-m",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import KILLER
+from end_to_end.runs import KILLER, UNSEEN
 
 pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
@@ -21,6 +21,7 @@ SLIC = ("algorithm=slic", "reward_model=bag_of_words", *FAST)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model", "tracker")
 Call = Callable[..., str]
+Several = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +52,6 @@ def preflab(
     wheel = folder / call([*backend, "build_wheel", folder], THIRD_PARTY).strip().splitlines()[-1]
     call([*pip, f"preflab-pairs[test] @ {wheel.as_uri()}"], folder)
     return binaries / "preflab"
-
-
-@pytest.fixture(scope="module")
-def whole(preflab: Path, call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a run was made that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("whole")
-    call([preflab, *SLIC], folder, **OFFLINE)
-    return folder
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -115,13 +108,10 @@ def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> N
     assert " passed" in call(words, tmp_path, **OFFLINE)
 
 
-def test_a_component_that_is_not_named_changes_no_recipe(
-    preflab: Path, call: Call, tmp_path: Path
-) -> None:
-    plans = [
-        call([preflab, "plan", *FAST], tmp_path, **environment)
-        for environment in ({}, {"PREFLAB_PLUGINS": ""})
-    ]
+@pytest.mark.usefixtures("preflab")
+def test_a_component_that_is_not_named_changes_no_recipe(several: Several, tmp_path: Path) -> None:
+    environments: list[dict[str, str]] = [{}, {"PREFLAB_PLUGINS": ""}]
+    plans = several([(tmp_path, environment, ("plan", *FAST), 0) for environment in environments])
     assert plans[0] == plans[1]
     assert "algorithm" in plans[0]
 
@@ -143,30 +133,30 @@ def test_a_multirun_with_a_built_in_component(preflab: Path, call: Call, tmp_pat
     assert json.loads((folder / "words.json").read_text())["weights"]
 
 
-@pytest.mark.parametrize("place", ["reward_model:1", "algorithm:1"])
-def test_killed_and_run_again_it_gives_the_same_bits(
-    preflab: Path, whole: Path, call: Call, tmp_path: Path, place: str
-) -> None:
-    killed = tmp_path / "killed"
-    killed.mkdir()
+@pytest.mark.usefixtures("preflab")
+def test_killed_and_run_again_it_gives_the_same_bits(several: Several, tmp_path: Path) -> None:
+    whole, *folders = (tmp_path / name for name in ("whole", "reward_model", "algorithm"))
+    for folder in (whole, *folders):
+        folder.mkdir()
     killer = tmp_path / "killer.py"
     killer.write_text(KILLER)
-    call(
-        [preflab, "--plugin", killer, *SLIC],
-        killed,
-        expected=-9,
-        KILL_AT=place,
-        **OFFLINE,
-    )
-    assert list((killed / "artifacts").glob(f"{place.partition(':')[0]}-*.partial/.state/step-*"))
-    call([preflab, *SLIC], killed, **OFFLINE)
-    assert _digests(killed) == _digests(whole)
-    (summary,) = _summaries(killed)  # a killed run writes none
-    assert place.partition(":")[0] in summary["computed"]
+    run = (*UNSEEN, *SLIC)
+    kills = [
+        (folder, {"KILL_AT": f"{folder.name}:1"}, ("--plugin", killer, *run), -9)
+        for folder in folders
+    ]
+    several([(whole, {}, run, 0), *kills])
+    for folder in folders:
+        assert list((folder / "artifacts").glob(f"{folder.name}-*.partial/.state/step-*"))
+    several([(folder, {}, run, 0) for folder in folders])
+    for folder in folders:
+        assert _digests(folder) == _digests(whole)
+        (summary,) = _summaries(folder)  # a killed run writes none
+        assert folder.name in summary["computed"]
 
 
 def test_written_packages_install_pass_and_run(
-    preflab: Path, pip: list[str | Path], call: Call, tmp_path: Path
+    preflab: Path, pip: list[str | Path], call: Call, several: Several, tmp_path: Path
 ) -> None:
     """The three commands of each README, for every kind; the second once for all of them."""
     packages = [tmp_path / f"written-{kind.replace('_', '-')}" for kind in KINDS]
@@ -186,6 +176,7 @@ def test_written_packages_install_pass_and_run(
         p["distribution"]: p["status"]
         for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))
     }
+    runs: list[tuple[Path, dict[str, str], tuple[str, ...], int]] = []
     for package in packages:
         assert listed[package.name] == "ok"
         commands = [
@@ -196,7 +187,8 @@ def test_written_packages_install_pass_and_run(
         assert commands[:2] == ['pip install -e ".[test]"', "pytest"]
         words = commands[2].split()
         assert words[0] == "preflab"
-        call([preflab, *words[1:], "artifacts.dir=artifacts"], tmp_path, **OFFLINE)
+        runs.append((tmp_path, {}, (*words[1:], "artifacts.dir=artifacts"), 0))
+    several(runs)
     assert len(_summaries(tmp_path)) == len(KINDS)
 
 

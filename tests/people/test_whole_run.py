@@ -22,6 +22,8 @@ TINY = (
     *(f"samples.prompts={PROMPTS}", "samples.validation_prompts=12", "samples.k=4"),
 )
 WAITING = (*TINY, "labeler=people", "labeler.round=spring")
+NO_REPORT = ("--no-plugin", "report")
+"""Nobody looks at it."""
 
 
 class Simulated:
@@ -46,7 +48,7 @@ class Simulated:
 
 
 def test_robots_over_http_give_the_reward_model_of_the_simulated_labelers(tmp_path: Path) -> None:
-    said(tmp_path, *TINY, "labeler=simulated", "labeler.labelers_per_prompt=1")
+    said(tmp_path, *NO_REPORT, *TINY, "labeler=simulated", "labeler.labelers_per_prompt=1")
     simulated = rows(artifact(tmp_path, "comparisons") / "rankings.jsonl")
     wanted, first = weights(artifact(tmp_path, "reward_model")), recipes(tmp_path)
 
@@ -60,7 +62,7 @@ def test_robots_over_http_give_the_reward_model_of_the_simulated_labelers(tmp_pa
     assert "0 skips + 0 open" in closed
     assert judge.asked >= len(simulated)
 
-    said(tmp_path, *WAITING)
+    said(tmp_path, *NO_REPORT, *WAITING)
     people = rows(artifact(tmp_path, "comparisons") / "rankings.jsonl")
     # The same to the bit but for who said it: 16 people, not those of the world.
     names = {(row.pop("labeler"), row.pop("group")) for row in people}

@@ -147,7 +147,7 @@ class _Reader:
 
 def _named_import(call: ast.Call) -> str:
     """The module that ``importlib.import_module("NAME")`` or ``__import__("NAME")`` imports."""
-    name = ast.unparse(call.func).rpartition(".")[2]
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     first = call.args[0] if call.args else None
     if name not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
         return ""

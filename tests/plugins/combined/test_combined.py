@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from end_to_end.runs import preflab
+from end_to_end.runs import UNSEEN, preflab
 from preflab.composing.compose import compose
 from preflab.engine.context import Environment, StageContext
 from preflab.options import problems
@@ -184,6 +184,7 @@ def test_on_policy_algorithms_report_each_member(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_verifier_beside_a_trained_model_is_one_line(tmp_path: Path) -> None:
     words = (
+        *UNSEEN,
         "debug=fast",
         "evaluation=none",
         "algorithm=rloo",
@@ -200,7 +201,7 @@ def test_a_verifier_beside_a_trained_model_is_one_line(tmp_path: Path) -> None:
     assert {"objective/scores/learned", "objective/scores/short"} <= rows[-1].keys()
     # It is no model; its members are.
     (run,) = {path.parent for path in tmp_path.glob("runs/**/manifest.json")}
-    given = ("debug=fast", "evaluation=none", "algorithm=rloo", "reward_model=pretrained")
+    given = (*UNSEEN, "debug=fast", "evaluation=none", "algorithm=rloo", "reward_model=pretrained")
     assert preflab(tmp_path, *given, f"reward_model.path={run}") == 2
     said = (tmp_path / "log.txt").read_text()
     members = [run / "artifacts/reward_model" / n / "model" for n in ("learned", "other")]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import killed, preflab
+from end_to_end.runs import UNSEEN, killed, preflab
 from preflab.storage.artifacts import file_digest, opened, read_rows
 from support import represented_by
 
 WORDS = (
+    *UNSEEN,
     "debug=fast",
     "evaluation=none",
     "algorithm=ppo",
@@ -92,7 +93,7 @@ def test_so_are_those_of_other_algorithms(runs: Path, name: str) -> None:
     for run, options in made.items():
         folder = f"hydra.run.dir=runs/{run}"
         more = [f"algorithm.{option}" for option in options]
-        command = ("debug=fast", "evaluation=none", *words, *more, folder)
+        command = (*UNSEEN, "debug=fast", "evaluation=none", *words, *more, folder)
         assert preflab(runs, *command) == 0, (runs / "log.txt").read_text()[-3000:]
     whole, half, rest = (result(runs, run) for run in made)
     assert rest == whole
