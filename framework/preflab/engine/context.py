@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,41 +35,19 @@ from preflab.randomness import Streams, derive_seed
 from preflab.records import (
     RANKINGS_FILE,
     RECORD_TYPES,
-    Prompt,
     Ranking,
     RecordType,
     Rollout,
     Split,
     ranking_from_json,
 )
-from preflab.responders import Adjusted, PolicyAtTemperature
+from preflab.responders import PolicyResponder
 from preflab.sampling import Agreement, to_be_sampled
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
     from preflab.interfaces import Responder
     from preflab.runtime import Runtime
-
-
-@dataclass(frozen=True)
-class PolicyResponder:
-    """Answers by sampling from a policy."""
-
-    policy: Policy
-    engine: RolloutEngine
-
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        sampling = replace(self.engine.sampling, samples=1)
-        return self.engine.generate(self.policy, prompts, sampling, seed)
-
-    def at_temperature(self, temperature: float) -> PolicyAtTemperature:
-        return PolicyAtTemperature(self.policy, self.engine, temperature)
-
-    def with_prefix(self, prefix: str) -> PolicyResponder:
-        return replace(self, engine=Adjusted(self.engine, prefix=prefix))
-
-    def up_to(self, max_tokens: int) -> PolicyResponder:
-        return replace(self, engine=Adjusted(self.engine, max_tokens=max_tokens))
 
 
 class Environment:

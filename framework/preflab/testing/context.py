@@ -42,6 +42,7 @@ from preflab.records import (
     Split,
     with_split,
 )
+from preflab.responders import PolicyResponder
 from preflab.sampling import Agreement, to_be_sampled
 from preflab.testing.world import WORDS
 
@@ -215,8 +216,6 @@ class FakeContext:
         )
 
     def responder(self, role: str) -> Responder:
-        from preflab.engine.context import PolicyResponder
-
         engine = self.rollout()
         policy = to_be_sampled(lambda: self.policy(role), engine, self.runtime)
         return PolicyResponder(policy, engine)

@@ -27,7 +27,7 @@ from preflab.lengths import check_prompts
 from preflab.offload import networks_of
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab.responders import PolicyAtTemperature, after
+from preflab.responders import PolicyResponder, after
 from preflab.sampling import to_be_sampled
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.baselines.config import BestOfNConfig
@@ -169,7 +169,7 @@ class ForGroups:
     prefix: what the policy reads between the prefix of the group and the prompt. typed: a prompt
     that begins with the prefix of a group, as a person types it, is answered for that group."""
 
-    answers: PolicyAtTemperature | BestOfN
+    answers: PolicyResponder | BestOfN
     words: Mapping[str, str]
     prefix: str = ""
     typed: bool = False
@@ -251,7 +251,7 @@ def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
     engine, folder = context.rollout(), context.folder / "model"
     policy = to_be_sampled(lambda: context.load_policy(folder), engine, context.runtime)
     policy.module.requires_grad_(False)
-    return ForGroups(PolicyAtTemperature(policy, engine, engine.sampling.temperature), words)
+    return ForGroups(PolicyResponder(policy, engine), words)
 
 
 def preflight(config: ForGroupsConfig, context: Context) -> Iterator[str]:

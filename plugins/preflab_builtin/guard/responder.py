@@ -18,7 +18,7 @@ from preflab.interfaces import (
     Responder,
 )
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab.responders import PolicyAtTemperature, reading
+from preflab.responders import PolicyResponder, reading
 from preflab.sampling import to_be_sampled
 from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.config import Action, GuardedConfig
@@ -121,8 +121,7 @@ def guarded(config: GuardedConfig, context: Context) -> Guarded:
     engine = context.rollout()
     policy = to_be_sampled(lambda: context.policy("initial"), engine, context.runtime)
     check_refusal(policy.tokenizer, config.refusal, "algorithm")
-    responder = PolicyAtTemperature(policy, engine, engine.sampling.temperature)
-    return Guarded(responder, guard, config.refusal, config.resamples)
+    return Guarded(PolicyResponder(policy, engine), guard, config.refusal, config.resamples)
 
 
 def check_refusal(tokenizer: Tokenizer, refusal: str, key: str) -> None:

@@ -9,7 +9,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEngine, Subject
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
-from preflab.responders import PolicyAtTemperature
+from preflab.responders import Adjusted, PolicyResponder
 from preflab.sampling import to_be_sampled
 from preflab_builtin.training.config import WatchConfig
 
@@ -69,9 +69,7 @@ class Watch:
         return self._start
 
     def _responder(self, policy: Policy, engine: RolloutEngine) -> Responder:
-        given = self.config.temperature
-        temperature = engine.sampling.temperature if given is None else given
-        return PolicyAtTemperature(policy, engine, temperature)
+        return PolicyResponder(policy, Adjusted(engine, temperature=self.config.temperature))
 
     def _respond(self, responder: Responder) -> Rollout:
         return responder.respond(self.prompts, (self.context.seed, "watch", "responses"))

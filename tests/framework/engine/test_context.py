@@ -13,9 +13,10 @@ import pytest
 from framework.engine.counting import Counting
 from preflab import PluginError, UserError
 from preflab.composing.compose import compose
-from preflab.engine.context import Environment, PolicyResponder, StageContext
+from preflab.engine.context import Environment, StageContext
 from preflab.planning.reading import job_of
 from preflab.records import Prompt
+from preflab.responders import PolicyResponder
 from support import FakeContext
 
 
