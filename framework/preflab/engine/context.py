@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,6 +245,10 @@ class StageContext:
         policy.module.to(self.runtime.device)
         return policy
 
+    def sampled_policy(self, of: str | Path) -> Policy:
+        load = self.load_policy if isinstance(of, Path) else self.saved_policy
+        return to_be_sampled(partial(load, of), self.rollout(), self.runtime)
+
     def _adapters(self) -> Any:
         """What new adapters are drawn from: the same in every process, and at every call."""
         import torch
@@ -268,9 +272,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        engine = self.rollout()
-        policy = to_be_sampled(lambda: self.saved_policy(role), engine, self.runtime)
-        return PolicyResponder(policy, engine)
+        return PolicyResponder(self.sampled_policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -204,6 +205,10 @@ class FakeContext:
             )
         )
 
+    def sampled_policy(self, of: str | Path) -> Policy:
+        load = self.load_policy if isinstance(of, Path) else self.policy
+        return to_be_sampled(partial(load, of), self.rollout(), self.runtime)
+
     def _adapters(self) -> Any:
         import torch
 
@@ -216,9 +221,7 @@ class FakeContext:
         )
 
     def responder(self, role: str) -> Responder:
-        engine = self.rollout()
-        policy = to_be_sampled(lambda: self.policy(role), engine, self.runtime)
-        return PolicyResponder(policy, engine)
+        return PolicyResponder(self.sampled_policy(role), self.rollout())
 
     def reward_model(self) -> RewardModel:
         self.asked.add("reward_model")

@@ -9,7 +9,6 @@ from preflab.errors import NumericError
 from preflab.interfaces import Context, Policy, RewardModel, RolloutEngine
 from preflab.records import Prompt, Rollout
 from preflab.responders import Adjusted
-from preflab.sampling import to_be_sampled
 from preflab_builtin.baselines.config import BestOfNConfig
 
 
@@ -62,6 +61,5 @@ class BestOfN:
 
 def best_of_n(config: BestOfNConfig, context: Context) -> BestOfN:
     """Best-of-n of the policy that algorithms start from."""
-    engine = context.rollout()
-    policy = to_be_sampled(lambda: context.policy("initial"), engine, context.runtime)
-    return BestOfN(config.n, policy, engine, context.reward_model())
+    policy = context.sampled_policy("initial")
+    return BestOfN(config.n, policy, context.rollout(), context.reward_model())

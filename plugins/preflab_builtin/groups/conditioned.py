@@ -28,7 +28,6 @@ from preflab.offload import networks_of
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
 from preflab.responders import PolicyResponder, after
-from preflab.sampling import to_be_sampled
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.baselines.config import BestOfNConfig
 from preflab_builtin.groups.config import ForGroupsConfig
@@ -248,10 +247,8 @@ def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
     own, words = asking(config, context)
     if isinstance(config.algorithm, BestOfNConfig):
         return ForGroups(own.component("algorithm", config.algorithm), words)
-    engine, folder = context.rollout(), context.folder / "model"
-    policy = to_be_sampled(lambda: context.load_policy(folder), engine, context.runtime)
-    policy.module.requires_grad_(False)
-    return ForGroups(PolicyResponder(policy, engine), words)
+    policy = context.sampled_policy(context.folder / "model")
+    return ForGroups(PolicyResponder(policy, context.rollout()), words)
 
 
 def preflight(config: ForGroupsConfig, context: Context) -> Iterator[str]:

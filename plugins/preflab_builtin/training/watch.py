@@ -10,7 +10,6 @@ from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEng
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
 from preflab.responders import Adjusted, PolicyResponder
-from preflab.sampling import to_be_sampled
 from preflab_builtin.training.config import WatchConfig
 
 
@@ -60,10 +59,7 @@ class Watch:
     def _at_the_start(self, engine: RolloutEngine) -> tuple[Policy, Rollout]:
         """The policy that training began from, and its responses: read once, also after a kill."""
         if self._start is None:
-            policy = to_be_sampled(
-                lambda: self.context.policy("initial"), engine, self.context.runtime
-            )
-            policy.module.requires_grad_(False)
+            policy = self.context.sampled_policy("initial")
             responder = self._responder(policy, engine)
             self._start = policy, self._respond(responder)
         return self._start
