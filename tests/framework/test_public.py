@@ -116,7 +116,7 @@ INTERFACES_1 = {
     "Subject": "responder rollout baseline reference prefix",
     "Measure": "value low high n least most",
     "Opinion": "prompt person value unit",
-    "Evaluation": "measures values cases against notes opinions examples",
+    "Evaluation": "measures values cases against notes opinions examples under(head) beside(other)",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions in_front(role) "

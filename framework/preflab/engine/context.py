@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,8 +246,10 @@ class StageContext:
         return policy
 
     def sampled_policy(self, of: str | Path) -> Policy:
-        load = self.load_policy if isinstance(of, Path) else self.saved_policy
-        return to_be_sampled(partial(load, of), self.rollout(), self.runtime)
+        def load() -> Policy:
+            return self.load_policy(of) if isinstance(of, Path) else self.saved_policy(of)
+
+        return to_be_sampled(load, self.rollout(), self.runtime)
 
     def _adapters(self) -> Any:
         """What new adapters are drawn from: the same in every process, and at every call."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -206,8 +205,10 @@ class FakeContext:
         )
 
     def sampled_policy(self, of: str | Path) -> Policy:
-        load = self.load_policy if isinstance(of, Path) else self.policy
-        return to_be_sampled(partial(load, of), self.rollout(), self.runtime)
+        def load() -> Policy:
+            return self.load_policy(of) if isinstance(of, Path) else self.policy(of)
+
+        return to_be_sampled(load, self.rollout(), self.runtime)
 
     def _adapters(self) -> Any:
         import torch

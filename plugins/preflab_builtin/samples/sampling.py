@@ -47,7 +47,8 @@ class Sampled:
     def __init__(self, config: SampledConfig, context: Context) -> None:
         self.config, self.context = config, context
         self.engine = context.rollout()
-        self.policies = [context.sampled_policy(of) for of in ("sft", *located(config))]
+        self.policies = [context.sampled_policy("sft")]
+        self.policies += [context.sampled_policy(folder) for folder in located(config)]
         self.prompts = chosen_prompts(config, context)
         self.total_steps = -(-len(self.prompts) // config.batch)
         self.responses: list[list[str]] = []
