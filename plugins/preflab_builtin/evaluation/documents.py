@@ -78,7 +78,9 @@ def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
             rest = tuple(tokens[len(head) :])
             return Probe(Prompt(document.id, text, place=document.place), rest) if rest else None
     answer = tuple(tokenizer.encode(document.text[len(bare) :]))
-    return Probe(Prompt(document.id, bare, place=document.place), answer) if bare and answer else None
+    return (
+        Probe(Prompt(document.id, bare, place=document.place), answer) if bare and answer else None
+    )
 
 
 def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> list[bool]:
