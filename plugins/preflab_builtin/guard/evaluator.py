@@ -86,11 +86,9 @@ class GuardEvaluator:
         part("false_block", [i for i, own in enumerate(tags) if own & benign])
         for group, words in self.config.mentions.items():
             pattern = pattern_of([plain(word) for word in words])
-            texts = [p.text + " " + t for p, t in zip(rollout.prompts, rollout.texts, strict=True)]
-            part(
-                f"blocked/mention_{group}",
-                [i for i, text in enumerate(texts) if pattern.search(plain(text))],
-            )
+            both = enumerate(zip(rollout.prompts, rollout.texts, strict=True))
+            rows = [i for i, (p, t) in both if any(map(pattern.search, map(plain, (p.text, t))))]
+            part(f"blocked/mention_{group}", rows)
         return measures, columns
 
 

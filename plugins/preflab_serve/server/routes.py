@@ -178,6 +178,8 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
             text, finish = row.sure()
             more = text[len(sent[row.number]) :]
             if more or finish:
+                if answering.asked.echo and more and not sent[row.number]:
+                    more = row.behind_prompt.removesuffix(row.text) + more
                 sent[row.number] = text
                 yield form.delta(row.number, more, finish)
             if finish:
@@ -220,7 +222,7 @@ def whole(answering: Answering, logprobs: Sequence[Object | None]) -> Object:
 
 def text_of(answering: Answering, row: Growing) -> str:
     """The text of a choice, the prompt in front where it was asked for."""
-    return f"{row.prompt.text}{row.text}" if answering.asked.echo else row.text
+    return f"{row.prompt.text}{row.behind_prompt}" if answering.asked.echo else row.text
 
 
 def shown_logprobs(answering: Answering) -> list[Object | None]:
