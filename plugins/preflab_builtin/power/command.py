@@ -91,7 +91,7 @@ def _studies(folders: Sequence[Path]) -> tuple[list[tuple[Study, list[RunResult]
     gathered, where = found_in(folders), ", ".join(map(str, folders))
     if not gathered.runs:
         raise UserError(
-            f"No run in {where} has finished: {len(gathered.failures)} without a result. The "
+            f"No run in {where} has finished: {gathered.without_result} without a result. The "
             "command that started them, given again, goes on with them."
         )
     studies = [
@@ -105,7 +105,7 @@ def _studies(folders: Sequence[Path]) -> tuple[list[tuple[Study, list[RunResult]
             "study.claims in a study file (sweeps/README.md), or run a study that has some: "
             "preflab -cn headline."
         )
-    return studies, len(gathered.failures)
+    return studies, gathered.without_result
 
 
 def _why_nothing(rows: Sequence[Outlook]) -> str:
