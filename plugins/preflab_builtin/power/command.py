@@ -6,12 +6,11 @@ import argparse
 import contextlib
 import json
 import math
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab import terminal
 from preflab.errors import UserError
 from preflab.storage.runs import folder_of
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from preflab_builtin.power.claims import Outlook
     from preflab_builtin.report.report import Study
     from preflab_builtin.report.runs import RunResult
-
-WIDTH_OF_A_FILE = 160
 
 
 def power(words: list[str]) -> int:
@@ -121,8 +118,7 @@ def _why_nothing(rows: Sequence[Outlook]) -> str:
 def _show(study: Study, rows: Sequence[Outlook], remarks: Sequence[str]) -> None:
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
-    console = Console(width=width, highlight=False)
+    console = Console(width=terminal.width(), highlight=False)
     console.print(_table(study, rows))
     for line in remarks:
         print(f"- {line}")
