@@ -108,10 +108,8 @@ def test_evaluators_of_documents_and_rankings_find_some(tmp_path: Path) -> None:
     # The question "add one" and room for one token of the answer: 13 words more fit, 14 do not.
     asking = context(tmp_path, Document("d", "add one two", split="test", answer_start=8))
     assert list(families(FamiliesConfig(prefix="red " * 13), asking)) == []
-    words = (
-        r"questions of documents .*'d' \(17 tokens\)\. Shorten evaluators: families\.prefix; or "
-    )
-    with pytest.raises(UserError, match=words):
+    told = r"questions of documents .*'d' \(17 tokens\)\. Shorten evaluators: families\.prefix; or "
+    with pytest.raises(UserError, match=told):
         list(families(FamiliesConfig(prefix="red " * 14), asking))
     ranking = Ranking(Prompt("r", "add", split="train"), ("red", "blue"), ((0, 1),))
     with pytest.raises(UserError, match="no test or validation rankings with a preference"):
