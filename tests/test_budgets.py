@@ -96,6 +96,7 @@ DECLARATIONS = {
         "prompts",
         "sampling",
         "settings",
+        "sources",
         "version",
     ),
     *("door/choice", "door/plugin", "planning/asking", "rows/row"),

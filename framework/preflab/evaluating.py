@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
+from preflab.errors import UserError
 from preflab.models import Policy
 from preflab.records import Prompt, Rollout
 
@@ -91,6 +92,31 @@ class Evaluation:
     notes: Sequence[str] = ()
     opinions: Mapping[str, Sequence[Opinion]] = field(default_factory=dict)
     examples: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+
+    def under(self, head: str) -> Evaluation:
+        """The same with HEAD/NAME as the name of every measure and heading."""
+        parts: list[Any] = [getattr(self, one.name) for one in fields(self)]
+        named: list[Any] = [
+            {f"{head}/{name}": said for name, said in part.items()}
+            if isinstance(part, Mapping)
+            else part
+            for part in parts
+        ]
+        return Evaluation(*named)
+
+    def beside(self, other: Evaluation) -> Evaluation:
+        """What both say. `UserError` if both give a measure or a heading."""
+        pairs = [(getattr(self, one.name), getattr(other, one.name)) for one in fields(self)]
+        both = [n for own, more in pairs if isinstance(own, Mapping) for n in own if n in more]
+        if both:
+            raise UserError(
+                f"Two evaluators measure {both[0]}, and only one of the two would be kept: give "
+                "one of them a label, or leave it out."
+            )
+        joined: list[Any] = [
+            {**own, **more} if isinstance(own, Mapping) else [*own, *more] for own, more in pairs
+        ]
+        return Evaluation(*joined)
 
 
 class Evaluator(Protocol):

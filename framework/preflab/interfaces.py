@@ -15,7 +15,7 @@ noticed: begin the names of your own methods with an underscore."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -36,7 +36,7 @@ from preflab.models import Policy as Policy
 from preflab.models import PolicySource as PolicySource
 from preflab.models import ScalarModel as ScalarModel
 from preflab.models import Tokenizer as Tokenizer
-from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
+from preflab.records import Ranking, RecordType, Rollout, Split
 from preflab.sampling import AnswersGroups as AnswersGroups
 from preflab.sampling import AnyLength as AnyLength
 from preflab.sampling import AnyPrefix as AnyPrefix
@@ -53,6 +53,13 @@ from preflab.sampling import Sampling as Sampling
 from preflab.sampling import Steers as Steers
 from preflab.sampling import StreamsRows as StreamsRows
 from preflab.sampling import StreamsTokens as StreamsTokens
+from preflab.sources import DataSource as DataSource
+from preflab.sources import Filter as Filter
+from preflab.sources import Gold as Gold
+from preflab.sources import Labeler as Labeler
+from preflab.sources import LeavesOut as LeavesOut
+from preflab.sources import Transform as Transform
+from preflab.sources import World as World
 
 if TYPE_CHECKING:
     import torch
@@ -163,79 +170,7 @@ class OfMembers(Protocol):
         """The rewards [B] float32 that follow from them: what ``score`` gives."""
 
 
-# --- data, people, gradients, judges ---
-
-
-class DataSource(Protocol):
-    """A source of records. One that leaves out some of what it reads says so: see `LeavesOut`. One
-    whose words and true utility are known is a `World`."""
-
-    def records(self, record_type: RecordType) -> Iterable[Record]:
-        """All records of a type, of all splits, always in the same order."""
-
-
-@runtime_checkable
-class LeavesOut(DataSource, Protocol):
-    """A `DataSource` that leaves out some of what it reads: the run reports how much."""
-
-    def left_out(self, record_type: RecordType) -> Mapping[str, int]:
-        """Number of rows left out, by reason."""
-
-
-@runtime_checkable
-class World(DataSource, Protocol):
-    """A `DataSource` that is a simulated world."""
-
-    @property
-    def vocabulary(self) -> Sequence[str] | None:
-        """The words of a closed world; None if any text can occur."""
-
-    @property
-    def gold(self) -> Gold | None:
-        """What people really want, never shown to training; None if it is not known."""
-
-
-class Gold(Protocol):
-    """The true utility of a response, in named parts."""
-
-    def parts(self, prompt: Prompt, response: str) -> Mapping[str, float]:
-        """At least {"gold": total}, and the parts that add up to it."""
-
-
-class Filter(Protocol):
-    """A step of data preparation. One that judges each record alone, or by those before it, says
-    so: see `preflab.filtering.RowByRow`."""
-
-    def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], Mapping[str, int]]:
-        """The records kept (possibly reassigned to splits), and how many were dropped for which
-        reason."""
-
-
-class Transform(Protocol):
-    """A change of the texts that are trained on, after all filters: a prefix by a score, for
-    example. Records for validation and testing are never changed, so that every run is measured on
-    the same ones."""
-
-    def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
-        """One record for each of the training split, all of one type, in their order, with the same
-        ids; ``records`` itself where nothing is changed. The records alone decide, not the run's
-        seed."""
-
-
-class Labeler(Protocol):
-    """A person, or a population of them, who compares responses."""
-
-    def rank(
-        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
-    ) -> Sequence[Ranking]:
-        """The rankings that people give to these responses: one per labeler who was asked."""
-
-    def preference(
-        self, prompt: Prompt, first: str, second: str, group: str | None = None
-    ) -> float:
-        """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion,
-        "held_out" for people who label no training data; None: of those who do. `UserError` for an
-        unknown group."""
+# --- rewards and gradients of algorithms ---
 
 
 class RewardShaping(Protocol):
@@ -345,6 +280,11 @@ class Context(Protocol):
         """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the
         algorithm starts from and the KL reference), "result" (what the algorithm made), or
         "sft/NAME" for a checkpoint that SFT kept."""
+
+    def sampled_policy(self, of: str | Path) -> Policy:
+        """The policy in a role, or one that its family saved in a folder, to sample from: frozen,
+        without new adapters, and divided among the processes where the run divides weights (whole
+        for an engine that is `Foreign`). Every process calls this."""
 
     def checkpoints(self, role: str) -> Sequence[str]:
         """Names of the checkpoints that a stage kept, in training order ("sft": one per epoch)."""

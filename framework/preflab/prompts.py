@@ -55,6 +55,19 @@ def with_prefix(prompt: Prompt, prefix: str) -> Prompt:
     return replace(prompt, text=f"{prefix}{prompt.text}", messages=messages)
 
 
+def whole_text(prompt: str, response: str) -> str:
+    """The texts of a prompt and its response in one, for a model or a function that reads texts. A
+    response begins with the white space that stands between them, but for two: that of a tokenizer
+    of words, and a turn of a conversation. These follow a mark, and a word behind a mark gets a
+    space.
+
+    >>> whole_text("The film was grea", "t fun"), whole_text("user : hi . assistant :", "hello")
+    ('The film was great fun', 'user : hi . assistant : hello')
+    """
+    follows_mark = prompt[-1:] in tuple(".,:;?!") and response[:1].isalpha()
+    return f"{prompt} {response}" if follows_mark else f"{prompt}{response}"
+
+
 class Tokenizer(Protocol):
     """Text to tokens and back, as the model that it belongs to wants it. Every row that a model
     reads begins with `encode_prompt` or `encode_document`, so that training meets the tokens that

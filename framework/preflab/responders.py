@@ -16,17 +16,21 @@ from preflab.sampling import AnyLength, AnyPrefix, AnyTemperature, RolloutEngine
 @dataclass(frozen=True)
 class Adjusted:
     """A `RolloutEngine` that answers as another one does, with a text in front of each prompt that
-    only the policy reads, and up to another length (None: the engine's own)."""
+    only the policy reads, up to another length and at another temperature (None: the engine's
+    own)."""
 
     engine: RolloutEngine
     prefix: str = ""
     max_tokens: int | None = None
+    temperature: float | None = None
 
     @property
     def sampling(self) -> Sampling:
-        """The engine's, with this length."""
+        """The engine's, with this length and temperature."""
         own = self.engine.sampling
-        return own if self.max_tokens is None else replace(own, max_tokens=self.max_tokens)
+        longest = own.max_tokens if self.max_tokens is None else self.max_tokens
+        temperature = own.temperature if self.temperature is None else self.temperature
+        return replace(own, max_tokens=longest, temperature=temperature)
 
     def generate(
         self,
@@ -45,28 +49,32 @@ class Adjusted:
 
 
 @dataclass(frozen=True)
-class PolicyAtTemperature:
-    """A policy's responses at a temperature: `Responder`, `AtTemperature`, `AnyTemperature`,
-    `AnyPrefix` and `AnyLength`."""
+class PolicyResponder:
+    """What a policy answers as its engine samples it: `Responder`, `AtTemperature`,
+    `AnyTemperature`, `AnyPrefix` and `AnyLength`."""
 
     policy: Policy
     engine: RolloutEngine
-    temperature: float
+
+    @property
+    def temperature(self) -> float:
+        """At which it samples."""
+        return self.engine.sampling.temperature
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt."""
-        sampling = replace(self.engine.sampling, temperature=self.temperature, samples=1)
+        sampling = replace(self.engine.sampling, samples=1)
         return self.engine.generate(self.policy, prompts, sampling, seed)
 
-    def at_temperature(self, temperature: float) -> PolicyAtTemperature:
+    def at_temperature(self, temperature: float) -> PolicyResponder:
         """The same at another temperature."""
-        return replace(self, temperature=temperature)
+        return replace(self, engine=Adjusted(self.engine, temperature=temperature))
 
-    def with_prefix(self, prefix: str) -> PolicyAtTemperature:
+    def with_prefix(self, prefix: str) -> PolicyResponder:
         """The same with a text in front of each prompt."""
         return replace(self, engine=Adjusted(self.engine, prefix=prefix))
 
-    def up_to(self, max_tokens: int) -> PolicyAtTemperature:
+    def up_to(self, max_tokens: int) -> PolicyResponder:
         """The same with another cap."""
         return replace(self, engine=Adjusted(self.engine, max_tokens=max_tokens))
 

@@ -166,13 +166,15 @@ def is_beyond(mean: float, limit: float | None) -> bool:
 
 
 def to_be_sampled(load: Callable[[], Policy], engine: RolloutEngine, runtime: Runtime) -> Policy:
-    """The policy that ``load`` gives, which nobody trains: divided among the processes where the
-    run divides weights, but whole for an engine that is `Foreign`. Every process takes part."""
+    """The policy that ``load`` gives, frozen, as ``Context.sampled_policy`` gives it: divided among
+    the processes where the run divides weights, but whole for an engine that is `Foreign`. Every
+    process takes part."""
     divides = not is_foreign(engine)
     with runtime.dividing() if divides else contextlib.nullcontext():
         policy = load()
     if divides:
         runtime.shard(policy.module)
+    policy.module.requires_grad_(False)
     return policy
 
 

@@ -99,8 +99,36 @@ class Asker:
                 return None
             finally:
                 self._began = None
-            found += [v if v.category or v.allowed else replace(v, category=UNNAMED) for v in said]
+            found += map(named, said)
         return found
+
+
+def named(verdict: Verdict) -> Verdict:
+    """With a category, if it allows something not."""
+    return verdict if verdict.category or verdict.allowed else replace(verdict, category=UNNAMED)
+
+
+def as_both(texts: Sequence[str]) -> tuple[tuple[list[Prompt], Responses], ...]:
+    """What a guard is asked about texts of which nobody says whether they are prompts or responses:
+    each as a prompt, and as a response to nothing."""
+    nothing = [Prompt("", "") for _ in texts]
+    return ([Prompt("", text) for text in texts], None), (nothing, list(texts))
+
+
+def silent() -> Refused:
+    """The answer where a guard says nothing."""
+    return Refused(503, "guard_failed", "The guard cannot say anything now.", 5)
+
+
+def own_verdicts(guard: Guard, texts: Sequence[str]) -> list[list[Verdict]]:
+    """What the guard of a run says of each text, be it a prompt or a response. Raises Refused if it
+    says nothing."""
+    try:
+        found = [guard.check(*asked) for asked in as_both(texts)]
+    except Exception as error:
+        LOG.error("the guard failed: it refuses: %s", told(error))
+        raise silent() from error
+    return [[*map(named, said)] for said in zip(*found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -147,13 +175,12 @@ class Checking:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
         Refused if one of them says nothing."""
         guards = self.guard.guards if isinstance(self.guard, Chain) else (self.guard,)
-        prompts, nothing = [Prompt("", text) for text in texts], [Prompt("", "") for _ in texts]
         rows: list[list[Verdict]] = [[] for _ in texts]
         for guard in guards:
-            for asked in ((prompts, None), (nothing, list(texts))):
+            for asked in as_both(texts):
                 found = await self._asked(guard, *asked)
                 if found is None:
-                    raise Refused(503, "guard_failed", "The guard cannot say anything now.", 5)
+                    raise silent()
                 for row, verdict in zip(rows, found, strict=True):
                     row.append(verdict)
         return rows

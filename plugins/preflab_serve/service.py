@@ -6,26 +6,30 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from preflab.errors import nearest
 from preflab.interfaces import AskedRow, StreamsRows
 from preflab_builtin.guard.config import Action
+from preflab_builtin.guard.verdicts import Verdict
 from preflab_people.server.answers import Refused
 from preflab_serve.answering import Answering, refusal
 from preflab_serve.arms import Arm
 from preflab_serve.at_once import at_once
 from preflab_serve.growing import Growing
-from preflab_serve.guarding import Checking
+from preflab_serve.guarding import Checking, own_verdicts
 from preflab_serve.preparing import prepare
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Wanted, Worker
 
 if TYPE_CHECKING:
+    from preflab_builtin.guard.responder import Guarded
     from preflab_serve.server.asked import Asked
 
 T = TypeVar("T")
+GUARD = "preflab-guard"
+"""Name of the guard in front of all models, in requests to /v1/moderations and their answers."""
 MOST_LOAD = 4096
 """Responses that may wait at a time."""
 
@@ -55,6 +59,30 @@ class Service:
             )
         return self.arms[name]
 
+    async def moderated(self, name: str, texts: Sequence[str]) -> list[list[Verdict]]:
+        """What the guards in front of a model say of each text; of `GUARD`, or of no name, the
+        guard in front of all models. Raises Refused."""
+        arm = None if name in ("", GUARD) else self.arm(name)
+        own = arm if arm is not None and arm.guarded else None
+        if self.checking is None and own is None:
+            of = f" of '{name}'" if arm is not None else ""
+            sentence = (
+                f"There is no guard{of}: preflab serve RUN --guard FILE has one in front of every "
+                "model, and a run behind a guard of its own has that one: name it in 'model'."
+            )
+            raise Refused(404, "no_guard", sentence, field="model")
+        rows: list[list[Verdict]] = [[] for _ in texts]
+        if self.checking is not None:
+            rows = await self.checking.moderated(texts)
+        if own is not None:
+            guarded = own
+            self._admit(len(texts))
+            found = await self._called(
+                lambda: own_verdicts(cast("Guarded", guarded.responder).guard, texts), len(texts)
+            )
+            rows = [[*row, *more] for row, more in zip(rows, found, strict=True)]
+        return rows
+
     async def begin(self, asked: Asked) -> Answering:
         """Check a request and begin to answer it. Raises Refused."""
         arm = self.arm(asked.model)
@@ -65,8 +93,7 @@ class Service:
                 "checked.",
                 field="logprobs",
             )
-        if self.worker.load + asked.responses > MOST_LOAD:
-            raise Refused(503, "busy", "Too many requests wait; try again in 5 s.", wait=5)
+        self._admit(asked.responses)
         answering = Answering(
             arm, asked, secrets.randbelow(2**53) if asked.seed is None else asked.seed
         )
@@ -79,11 +106,18 @@ class Service:
             raise
         return answering
 
+    def _admit(self, rows: int) -> None:
+        """Raises Refused while too many wait."""
+        if self.worker.load + rows > MOST_LOAD:
+            raise Refused(503, "busy", "Too many requests wait; try again in 5 s.", wait=5)
+
     async def called(self, answering: Answering, function: Callable[[], T]) -> T:
         """What a function gives in the worker's thread. Raises Refused if it fails."""
+        return await self._called(function, answering.asked.responses)
+
+    async def _called(self, function: Callable[[], T], rows: int) -> T:
         try:
-            future = self.worker.call(function, answering.asked.responses)
-            return await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(self.worker.call(function, rows))
         except Exception as error:
             raise refusal(error) from error
 

@@ -13,7 +13,7 @@ import pytest
 
 import preflab
 from framework import test_hookspecs
-from preflab import evaluating, hookspecs, interfaces, models, rows, sampling, testing
+from preflab import evaluating, hookspecs, interfaces, models, rows, sampling, sources, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -116,14 +116,13 @@ INTERFACES_1 = {
     "Subject": "responder rollout baseline reference prefix",
     "Measure": "value low high n least most",
     "Opinion": "prompt person value unit",
-    "Evaluation": "measures values cases against notes opinions examples",
+    "Evaluation": "measures values cases against notes opinions examples under(head) beside(other)",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions in_front(role) "
-    "members() "
-    "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
-    "load_policy(folder) load_scalar(folder) load_heads(folder) rollout() labeler() "
-    "component(kind,config) key_of(config) within(name,seed) procedure(kind,config) "
+    "members() policy(role) sampled_policy(of) checkpoints(role) responder(role) reward_model() "
+    "reward_network() load_policy(folder) load_scalar(folder) load_heads(folder) rollout() "
+    "labeler() component(kind,config) key_of(config) within(name,seed) procedure(kind,config) "
     "rollout_finished(step,rollout,values)",
 }
 
@@ -197,12 +196,15 @@ def test_reading_of_rows_of_api_1() -> None:
             assert " ".join(signature.parameters) == parameters, name
 
 
+DECLARING = (interfaces, evaluating, models, sampling, sources)
+"""Modules whose protocols authors import from `preflab.interfaces`."""
+
+
 def test_interfaces_of_api_1() -> None:
     classes = [
         c
         for c in vars(interfaces).values()
-        if inspect.isclass(c)
-        and c.__module__ in (m.__name__ for m in (interfaces, evaluating, models, sampling))
+        if inspect.isclass(c) and c.__module__ in {module.__name__ for module in DECLARING}
     ] + [interfaces.Tokenizer]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}

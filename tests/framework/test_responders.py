@@ -8,7 +8,7 @@ from pathlib import Path
 
 from preflab.interfaces import AnyPrefix, BestOf, Policy
 from preflab.records import Message, Prompt, Rollout
-from preflab.responders import PolicyAtTemperature, Prefixed, adjusted, reading
+from preflab.responders import PolicyResponder, Prefixed, adjusted, reading
 from preflab_builtin.baselines.best_of_n import BestOfN
 from support import FakeContext, UncheckedReward
 
@@ -78,7 +78,7 @@ def test_temperature_and_length_are_those_asked_for(tmp_path: Path) -> None:
     plain, engine = context.responder("result"), context.rollout()
     assert adjusted(plain, engine, 1.0, 8) is plain
     other = adjusted(plain, engine, 0.0, 3)
-    assert isinstance(other, PolicyAtTemperature)
+    assert isinstance(other, PolicyResponder)
     greedy = other.respond(PROMPTS, SEED)
     assert int(greedy.response_lengths.max()) <= 3
     assert greedy.texts == other.respond(PROMPTS, (2, "other")).texts
@@ -94,9 +94,7 @@ def test_rows_that_are_asked_several_times_are_the_samples_of_the_engine(tmp_pat
     policy, engine = context.policy("base"), context.rollout()
     together = engine.generate(policy, PROMPTS, replace(engine.sampling, samples=3), SEED)
     each = [prompt for prompt in PROMPTS for _ in range(3)]
-    assert PolicyAtTemperature(policy, engine, 1.0).respond(each, SEED).tokens() == (
-        together.tokens()
-    )
+    assert PolicyResponder(policy, engine).respond(each, SEED).tokens() == (together.tokens())
 
 
 def test_evaluators_that_sample_ask_the_responder_of_their_subject() -> None:

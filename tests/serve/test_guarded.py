@@ -26,7 +26,7 @@ from preflab_serve.opening import open_guard
 from preflab_serve.server import shapes
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
-from preflab_serve.service import Service
+from preflab_serve.service import GUARD, Service
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Worker
@@ -302,7 +302,7 @@ def test_what_is_only_flagged_is_shown() -> None:
 def test_moderations() -> None:
     async def work() -> Any:
         async with server(Checking(forbidding(), REFUSAL, 2)) as client:
-            body = {"input": ["an idiot", "fine"], "model": "any"}
+            body = {"input": ["an idiot", "fine"], "model": "fake"}
             return (await client.post("/v1/moderations", json=body)).json()
 
     first, second = asyncio.run(work())["results"]
@@ -320,7 +320,7 @@ def test_what_is_blocked_without_a_category_is_flagged() -> None:
             return [Verdict(allowed=False) for _ in prompts]
 
     (found,) = asyncio.run(Checking(Silent(), REFUSAL, 2).moderated(["hello"]))
-    (row,) = shapes.moderation([found])["results"]
+    (row,) = shapes.moderation([found], GUARD)["results"]
     assert (row["flagged"], row["categories"]) == (True, {"unnamed": True})
 
 

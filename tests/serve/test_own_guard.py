@@ -58,7 +58,7 @@ def asked(service: Service, path: str, body: Mapping[str, Any]) -> httpx.Respons
     async def work() -> httpx.Response:
         transport = httpx.ASGITransport(app=create_app(service, Access(allowed_hosts(()))))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post(path, json={"model": "fake", "seed": 1} | dict(body))
+            return await client.post(path, json={"model": "fake"} | dict(body))
 
     found = asyncio.run(work())
     service.worker.close()
@@ -101,6 +101,28 @@ def test_a_text_that_was_cut_is_read_as_one_by_the_guard_of_a_run(
     turns = {"messages": [{"role": "user", "content": "Well, you id"}]}
     (choice,) = asked(service, "/v1/chat/completions", turns).json()["choices"]
     assert choice["message"]["content"] == "iot!"
+
+
+def test_texts_are_moderated_by_the_guards_in_front_of_the_model_that_is_named() -> None:
+    """The server's guard blocks "fool", that of the run "idiot"; an unknown name is refused."""
+    own = WordsConfig(words=["fool"], category="server")
+    checking = Checking(words(own, cast(Any, None)), "No.", 0)
+
+    def flagged(of_server: Checking | None, **body: Any) -> Any:
+        arms = {"mine": behind_its_own(Action.refuse), "plain": fake_arm(fine)}
+        service = Service(arms, Worker(gather=0), of_server)
+        found = asked(service, "/v1/moderations", {"input": ["fool", "idiot"]} | body)
+        if found.status_code != 200:
+            return found.status_code, found.json()["error"]["code"]
+        return found.json()["model"], [row["flagged"] for row in found.json()["results"]]
+
+    assert flagged(checking, model="mine") == ("mine", [True, True])
+    assert flagged(checking, model="plain") == ("plain", [True, False])
+    assert flagged(checking, model=None) == ("preflab-guard", [True, False])
+    assert flagged(None, model="mine") == ("mine", [False, True])
+    assert flagged(None, model="plain") == (404, "no_guard")
+    assert flagged(None, model=None) == (404, "no_guard")
+    assert flagged(checking, model="mime") == (404, "model_not_found")
 
 
 SECRET = "a secret text"

@@ -70,7 +70,10 @@ def test_log_probabilities_are_the_policys(client: httpx.Client, arms: Mapping[s
     answer = post(client, model="bon:base", prompt=PROMPT, seed=1, echo=True, logprobs=3)
     (choice,) = answer["choices"]
     shown, arm = choice["logprobs"], arms["bon:base"]
-    assert choice["text"].startswith(PROMPT)
+    plain = post(client, model="bon:base", prompt=PROMPT, seed=1)["choices"][0]["text"]
+    assert choice["text"] == f"{PROMPT} {plain}"  # a tokenizer of words
+    pieces = [*events(client, model="bon:base", prompt=PROMPT, seed=1, echo=True)][:-1]
+    assert "".join(p["choices"][0]["text"] for p in pieces) == choice["text"]
     assert shown["token_logprobs"][0] is None
     assert shown["top_logprobs"][0] is None
     prompt = arm.tokenizer.encode(PROMPT)

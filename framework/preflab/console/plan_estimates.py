@@ -15,9 +15,10 @@ from preflab.planning.asking import missing
 from preflab.planning.estimates import estimate
 from preflab.planning.reading import Job
 from preflab.planning.run import Run, Stage
-from preflab.planning.sizing import DISK, Sized, duration, size, sized
+from preflab.planning.sizing import DISK, Sized, size, sized
 from preflab.precision import on_gpu
 from preflab.storage.artifacts import Store
+from preflab.terminal import duration
 
 GFLOPS = "--gflops"
 YARDSTICK = 1e11

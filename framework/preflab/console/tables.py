@@ -5,26 +5,23 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from preflab import terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
-
-USUAL = 160
-"""Characters of a line in a file, unless a table needs more: nothing is cut there."""
 
 
 def show(table: Table) -> None:
     """A table on stdout, as wide as the terminal, or wide enough for a file."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else max(USUAL, _natural(table))
+    width = terminal.width() if sys.stdout.isatty() else max(terminal.width(), _natural(table))
     Console(width=width).print(table)
 
 
 def fits(table: Table) -> bool:
     """Whether a table needs no more than the terminal's width; in a file it always does."""
-    from rich.console import Console
-
-    return not sys.stdout.isatty() or _natural(table) <= Console().width
+    return not sys.stdout.isatty() or _natural(table) <= terminal.width()
 
 
 def _natural(table: Table) -> int:

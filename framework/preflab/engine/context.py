@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,41 +35,19 @@ from preflab.randomness import Streams, derive_seed
 from preflab.records import (
     RANKINGS_FILE,
     RECORD_TYPES,
-    Prompt,
     Ranking,
     RecordType,
     Rollout,
     Split,
     ranking_from_json,
 )
-from preflab.responders import Adjusted, PolicyAtTemperature
+from preflab.responders import PolicyResponder
 from preflab.sampling import Agreement, to_be_sampled
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
     from preflab.interfaces import Responder
     from preflab.runtime import Runtime
-
-
-@dataclass(frozen=True)
-class PolicyResponder:
-    """Answers by sampling from a policy."""
-
-    policy: Policy
-    engine: RolloutEngine
-
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        sampling = replace(self.engine.sampling, samples=1)
-        return self.engine.generate(self.policy, prompts, sampling, seed)
-
-    def at_temperature(self, temperature: float) -> PolicyAtTemperature:
-        return PolicyAtTemperature(self.policy, self.engine, temperature)
-
-    def with_prefix(self, prefix: str) -> PolicyResponder:
-        return replace(self, engine=Adjusted(self.engine, prefix=prefix))
-
-    def up_to(self, max_tokens: int) -> PolicyResponder:
-        return replace(self, engine=Adjusted(self.engine, max_tokens=max_tokens))
 
 
 class Environment:
@@ -268,6 +245,12 @@ class StageContext:
         policy.module.to(self.runtime.device)
         return policy
 
+    def sampled_policy(self, of: str | Path) -> Policy:
+        def load() -> Policy:
+            return self.load_policy(of) if isinstance(of, Path) else self.saved_policy(of)
+
+        return to_be_sampled(load, self.rollout(), self.runtime)
+
     def _adapters(self) -> Any:
         """What new adapters are drawn from: the same in every process, and at every call."""
         import torch
@@ -291,9 +274,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        engine = self.rollout()
-        policy = to_be_sampled(lambda: self.saved_policy(role), engine, self.runtime)
-        return PolicyResponder(policy, engine)
+        return PolicyResponder(self.sampled_policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage

@@ -13,12 +13,13 @@ from omegaconf import OmegaConf
 from preflab.composing.compose import resolved
 from preflab.composing.search_path import registry
 from preflab.composing.untrusted import refuse_resolvers
-from preflab.engine.context import Environment, PolicyResponder, StageContext
+from preflab.engine.context import Environment, StageContext
 from preflab.errors import PreflabError, UserError, nearest
 from preflab.interfaces import AnswersGroups, AnyTemperature, Policy, Responder, RewardModel
 from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
+from preflab.responders import PolicyResponder
 from preflab.runtime import Device, Precision
 from preflab.storage.artifacts import opened
 from preflab.storage.run_folder import artifacts_of, config_file
@@ -136,14 +137,10 @@ class OpenedRun:
         role = self.checked(role)
         if role not in self._responders:
             with self.at_home():
-                if role == "result" and self._answers_itself:
-                    answers = self.context.responder(role)
-                    self._responders[role] = (
-                        answers.as_typed() if isinstance(answers, AnswersGroups) else answers
-                    )
-                else:
-                    engine = self.context.rollout()
-                    self._responders[role] = PolicyResponder(self.policy(role), engine)
+                answers = self.context.responder(role)
+            self._responders[role] = (
+                answers.as_typed() if isinstance(answers, AnswersGroups) else answers
+            )
         return self._responders[role]
 
     def sample(

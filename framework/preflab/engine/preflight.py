@@ -25,10 +25,11 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
-from preflab.planning.sizing import DISK, duration, size, sized
+from preflab.planning.sizing import DISK, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, as_launched
 from preflab.sampling import is_foreign
+from preflab.terminal import duration
 
 
 def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice]:

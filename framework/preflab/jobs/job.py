@@ -51,6 +51,7 @@ from preflab.signals import (
 from preflab.storage.run_folder import (
     CONFIG,
     ERROR,
+    NOT_STARTED,
     WAITING,
     LedgerLine,
     append_to_ledger,
@@ -247,7 +248,7 @@ def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]], first_job: i
             arm="",
             exit_code=1,
             error="the multirun ended before it",
-            status="not started",
+            status=NOT_STARTED,
             folder=os.path.relpath(folder, where.folder),
             seconds=0.0,
             log="",

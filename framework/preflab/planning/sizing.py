@@ -99,21 +99,6 @@ def size(held: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 10_000 else f"{megabytes / 1024:.1f} GB"
 
 
-def duration(seconds: float) -> str:
-    """A time in two units at most.
-
-    >>> duration(0.4), duration(59.6), duration(3720)
-    ('0.4 s', '1 min 0 s', '1 h 2 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def sized(run: Run, stage: Stage) -> Sized | None:
     """What a stage takes by the config alone; None where the policy states no sizes, or the
     component does not say what it does with models."""

@@ -41,7 +41,7 @@ CONFIG = "config.yaml"
 """The composed config, in the folder of Hydra's own files (`config_file`)."""
 LOOKED_AT_SECONDS = 1.0
 """So long a run that begins tries to lock its folder: those who only look hold it for less."""
-COMPLETE, RUNNING, WAITING = "complete", "running", "waiting"
+COMPLETE, RUNNING, WAITING, NOT_STARTED = "complete", "running", "waiting", "not started"
 
 
 class StageRow(TypedDict):

@@ -42,6 +42,7 @@ from preflab.records import (
     Split,
     with_split,
 )
+from preflab.responders import PolicyResponder
 from preflab.sampling import Agreement, to_be_sampled
 from preflab.testing.world import WORDS
 
@@ -203,6 +204,12 @@ class FakeContext:
             )
         )
 
+    def sampled_policy(self, of: str | Path) -> Policy:
+        def load() -> Policy:
+            return self.load_policy(of) if isinstance(of, Path) else self.policy(of)
+
+        return to_be_sampled(load, self.rollout(), self.runtime)
+
     def _adapters(self) -> Any:
         import torch
 
@@ -215,11 +222,7 @@ class FakeContext:
         )
 
     def responder(self, role: str) -> Responder:
-        from preflab.engine.context import PolicyResponder
-
-        engine = self.rollout()
-        policy = to_be_sampled(lambda: self.policy(role), engine, self.runtime)
-        return PolicyResponder(policy, engine)
+        return PolicyResponder(self.sampled_policy(role), self.rollout())
 
     def reward_model(self) -> RewardModel:
         self.asked.add("reward_model")

@@ -9,13 +9,12 @@ from preflab.errors import NumericError
 from preflab.interfaces import Context, Policy, RewardModel, RolloutEngine
 from preflab.records import Prompt, Rollout
 from preflab.responders import Adjusted
-from preflab.sampling import to_be_sampled
 from preflab_builtin.baselines.config import BestOfNConfig
 
 
 class BestOfN:
     """`preflab.interfaces.Responder`: the sample with the highest reward of n of the policy's; of
-    equal ones the first. temperature: at which they are drawn; None: the engine's."""
+    equal ones the first."""
 
     def __init__(
         self,
@@ -23,15 +22,17 @@ class BestOfN:
         policy: Policy,
         engine: RolloutEngine,
         reward_model: RewardModel,
-        temperature: float | None = None,
     ) -> None:
         self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
-        usual = engine.sampling.temperature
-        self.temperature = usual if temperature is None else temperature
+
+    @property
+    def temperature(self) -> float:
+        """At which they are drawn."""
+        return self.engine.sampling.temperature
 
     def at_temperature(self, temperature: float) -> BestOfN:
         """The best of n samples that are drawn at another temperature."""
-        return BestOfN(self.n, self.policy, self.engine, self.reward_model, temperature)
+        return self._by(Adjusted(self.engine, temperature=temperature))
 
     def with_prefix(self, prefix: str) -> BestOfN:
         """The same with a text in front of each prompt, which the reward model does not read."""
@@ -42,11 +43,11 @@ class BestOfN:
         return self._by(Adjusted(self.engine, max_tokens=max_tokens))
 
     def _by(self, engine: RolloutEngine) -> BestOfN:
-        return BestOfN(self.n, self.policy, engine, self.reward_model, self.temperature)
+        return BestOfN(self.n, self.policy, engine, self.reward_model)
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt."""
-        sampling = replace(self.engine.sampling, samples=self.n, temperature=self.temperature)
+        sampling = replace(self.engine.sampling, samples=self.n)
         rollout = self.engine.generate(self.policy, prompts, sampling, seed)
         scores = self.reward_model.score(rollout)
         if not bool(scores.isfinite().all()):
@@ -60,6 +61,5 @@ class BestOfN:
 
 def best_of_n(config: BestOfNConfig, context: Context) -> BestOfN:
     """Best-of-n of the policy that algorithms start from."""
-    engine = context.rollout()
-    policy = to_be_sampled(lambda: context.policy("initial"), engine, context.runtime)
-    return BestOfN(config.n, policy, engine, context.reward_model())
+    policy = context.sampled_policy("initial")
+    return BestOfN(config.n, policy, context.rollout(), context.reward_model())

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
+from preflab.prompts import whole_text
 from preflab.records import Rollout
 from preflab.runtime import Runtime, weight
 from preflab_builtin.benchmarks.config import ClassifierConfig
@@ -61,7 +62,7 @@ class Classifier:
         """Probabilities [B] float32."""
         texts = list(rollout.texts)
         if self.config.whole_text:
-            texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
+            texts = [whole_text(p.text, t) for p, t in zip(rollout.prompts, texts, strict=True)]
         return probabilities(self, texts)
 
     def _probabilities(self, windows: list[Window]) -> torch.Tensor:

@@ -12,7 +12,6 @@ from preflab import intervals
 from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.responders import Adjusted
-from preflab.sampling import to_be_sampled
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
 from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.judges import gold_parts
@@ -46,9 +45,8 @@ class BestOfNCurve:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Sample one pool per prompt, then compute every n from it."""
         prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
-        plain = self.context.rollout()
-        engine = Adjusted(plain, subject.prefix)
-        policy = to_be_sampled(lambda: self.context.policy("initial"), plain, self.context.runtime)
+        engine = Adjusted(self.context.rollout(), subject.prefix)
+        policy = self.context.sampled_policy("initial")
         sampling = replace(engine.sampling, samples=pool)
         rollout = engine.generate(
             policy, prompts, sampling, (self.context.seed, "evaluation", "best of n")

@@ -57,6 +57,12 @@ class Probe:
     prompt: Prompt
     answer: tuple[int, ...]
 
+    @property
+    def most(self) -> int:
+        """Tokens that are sampled. Powers of two make few calls; those beyond the length of the
+        answer are not looked at."""
+        return 1 << (len(self.answer) - 1).bit_length()
+
 
 def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
     """The question of a document; None if it has none. Where the answer begins within a token
@@ -70,9 +76,11 @@ def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
         head = tokenizer.encode_prompt(Prompt(document.id, text))
         if head and tokens[: len(head)] == head:
             rest = tuple(tokens[len(head) :])
-            return Probe(Prompt(document.id, text), rest) if rest else None
+            return Probe(Prompt(document.id, text, place=document.place), rest) if rest else None
     answer = tuple(tokenizer.encode(document.text[len(bare) :]))
-    return Probe(Prompt(document.id, bare), answer) if bare and answer else None
+    return (
+        Probe(Prompt(document.id, bare, place=document.place), answer) if bare and answer else None
+    )
 
 
 def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> list[bool]:
@@ -82,8 +90,7 @@ def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> 
     right = [False] * len(probes)
     groups: dict[int, list[int]] = {}
     for i, item in enumerate(probes):
-        # Powers of two make few calls; tokens beyond an answer's own length are cut off below.
-        groups.setdefault(1 << (len(item.answer) - 1).bit_length(), []).append(i)
+        groups.setdefault(item.most, []).append(i)
     for size, members in groups.items():
         prompts = [probes[i].prompt for i in members]
         sampling = Sampling(size, temperature=0.0)

@@ -52,9 +52,17 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
 
 
 def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
-    """`UserError` if no held-out document has a question, or the policy cannot read the prefix."""
+    """`UserError` if no held-out document has a question, if the policy cannot read the prefix, or
+    if a question behind it leaves no room for the answer."""
     check_words(context.tokenizer, config.prefix, "evaluators: families.prefix")
-    FamilyAccuracy(config, context)
+    groups = FamilyAccuracy(config, context).probes.values()
+    encode, limit = context.tokenizer.encode_prompt, context.max_positions
+    sizes = [(p.prompt, len(encode(p.prompt)) + p.most) for probes in groups for p in probes]
+    cures = ["shorten evaluators: families.prefix"] * bool(config.prefix)
+    cures.append("leave the evaluator out with evaluation.evaluators.families=null")
+    refuse(
+        "questions of documents", sizes, limit, f"the positions of {POLICY}, with answers", cures
+    )
     yield from ()
 
 

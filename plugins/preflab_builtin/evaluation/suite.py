@@ -26,7 +26,6 @@ from preflab.interfaces import (
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
 from preflab.responders import reading
-from preflab.sampling import to_be_sampled
 from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
 from preflab_builtin.evaluation.results import (
@@ -92,9 +91,7 @@ class EvaluationSuite:
             return {}
         key = list(self.evaluators)[index - 1]
         if self._reference is None and self.prompts:
-            self._reference = to_be_sampled(
-                lambda: self.context.policy("initial"), self.context.rollout(), self.context.runtime
-            )
+            self._reference = self.context.sampled_policy("initial")
         subject = Subject(
             *(self._subject(), self.rollout, self.baseline, self._reference, self.config.prefix)
         )

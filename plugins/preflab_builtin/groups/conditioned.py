@@ -27,8 +27,7 @@ from preflab.lengths import check_prompts
 from preflab.offload import networks_of
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab.responders import PolicyAtTemperature, after
-from preflab.sampling import to_be_sampled
+from preflab.responders import PolicyResponder, after
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.baselines.config import BestOfNConfig
 from preflab_builtin.groups.config import ForGroupsConfig
@@ -169,7 +168,7 @@ class ForGroups:
     prefix: what the policy reads between the prefix of the group and the prompt. typed: a prompt
     that begins with the prefix of a group, as a person types it, is answered for that group."""
 
-    answers: PolicyAtTemperature | BestOfN
+    answers: PolicyResponder | BestOfN
     words: Mapping[str, str]
     prefix: str = ""
     typed: bool = False
@@ -248,10 +247,8 @@ def for_groups(config: ForGroupsConfig, context: Context) -> ForGroups:
     own, words = asking(config, context)
     if isinstance(config.algorithm, BestOfNConfig):
         return ForGroups(own.component("algorithm", config.algorithm), words)
-    engine, folder = context.rollout(), context.folder / "model"
-    policy = to_be_sampled(lambda: context.load_policy(folder), engine, context.runtime)
-    policy.module.requires_grad_(False)
-    return ForGroups(PolicyAtTemperature(policy, engine, engine.sampling.temperature), words)
+    policy = context.sampled_policy(context.folder / "model")
+    return ForGroups(PolicyResponder(policy, context.rollout()), words)
 
 
 def preflight(config: ForGroupsConfig, context: Context) -> Iterator[str]:

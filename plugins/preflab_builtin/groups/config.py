@@ -35,32 +35,27 @@ class Welfare(StrEnum):
     worst = "worst"
 
 
-@dataclass
-class AsKwise:
-    """A reward model that is trained as ``kwise`` is, with other heads."""
+KWISE = "the kwise reward model whose options the training has"
 
-    name: str = option("", "component")
-    kwise: Any = option(None, "the kwise reward model whose options the training has")
 
-    def needs(self) -> Sequence[str]:
-        """What the training needs."""
-        return self.kwise.needs() if isinstance(self.kwise, KwiseConfig) else ()
+def needs_of(kwise: Any) -> Sequence[str]:
+    """What the training needs: it is no part that can be left out."""
+    return kwise.needs() if isinstance(kwise, KwiseConfig) else ()
 
-    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """That of the training; nothing for one that is not kwise, which `check` refuses."""
-        kwise = isinstance(self.kwise, KwiseConfig)
-        return self.kwise.load(tokens, records) if kwise else Load(0, 0, tokens, passes=0)
 
-    def fine_tunes(self) -> bool:
-        """As the training says."""
-        return isinstance(self.kwise, KwiseConfig) and self.kwise.fine_tunes()
+def load_of(kwise: Any, tokens: int, records: Mapping[str, int]) -> Load:
+    """That of a training as ``kwise`` has it, with other heads; nothing for one that `not_kwise`
+    refuses."""
+    trained = isinstance(kwise, KwiseConfig)
+    return kwise.load(tokens, records) if trained else Load(0, 0, tokens, passes=0)
 
-    def check(self) -> Iterator[tuple[str, str]]:
-        """The training is kwise."""
-        if not isinstance(self.kwise, KwiseConfig):
-            yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
-        elif self.kwise.seed is not None:
-            yield "kwise.seed", "is not read: set reward_model.seed"
+
+def not_kwise(kwise: Any) -> Iterator[tuple[str, str]]:
+    """A training that is not that of ``kwise``."""
+    if not isinstance(kwise, KwiseConfig):
+        yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
+    elif kwise.seed is not None:
+        yield "kwise.seed", "is not read: set reward_model.seed"
 
 
 @dataclass
@@ -132,11 +127,12 @@ def _wrong_weights(key: str, weights: Mapping[str, float]) -> Iterator[tuple[str
 
 
 @dataclass
-class KwiseGroupsConfig(Weighing, AsKwise):
+class KwiseGroupsConfig(Weighing):
     """A reward model with one trunk and a head for each group of labelers; each ranking trains the
     head of its labeler's group, and one without a group all heads."""
 
     name: str = option("kwise_groups", "component")
+    kwise: Any = option(None, KWISE)
     shrink: float = option(
         0.01,
         "added to the loss: this times the sum over groups of the squared distance of a group's "
@@ -152,6 +148,14 @@ class KwiseGroupsConfig(Weighing, AsKwise):
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def needs(self) -> Sequence[str]:
+        """What the training needs."""
+        return needs_of(self.kwise)
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the training."""
+        return load_of(self.kwise, tokens, records)
+
     def member_names(self, context: Context) -> Sequence[str]:
         """The groups of the rankings that the data gives, or of the simulated people who label."""
         from preflab_builtin.microworld.labelers import SimulatedLabelers
@@ -164,8 +168,8 @@ class KwiseGroupsConfig(Weighing, AsKwise):
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The training is kwise, and weights are given where they are used."""
-        yield from AsKwise.check(self)
-        yield from Weighing.check(self)
+        yield from not_kwise(self.kwise)
+        yield from super().check()
 
 
 @dataclass
@@ -200,11 +204,12 @@ QUANTILE = (
 
 
 @dataclass
-class MeanVarianceConfig(AsKwise):
+class MeanVarianceConfig:
     """A reward model for people whose groups nobody knows (Siththaranjan et al. 2024, arXiv
     2312.08358): of each response the mean and the variance of what it is worth to people."""
 
     name: str = option("kwise_mean_variance", "component")
+    kwise: Any = option(None, KWISE)
     quantile: float | None = option(None, QUANTILE, gt=0, lt=1, in_use=True)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
@@ -212,9 +217,17 @@ class MeanVarianceConfig(AsKwise):
         """The reward says how much people differ."""
         return True
 
+    def needs(self) -> Sequence[str]:
+        """What the training needs."""
+        return needs_of(self.kwise)
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the training."""
+        return load_of(self.kwise, tokens, records)
+
     def check(self) -> Iterator[tuple[str, str]]:
-        """The training has no options of another loss."""
-        yield from super().check()
+        """The training is kwise, and has no options of another loss."""
+        yield from not_kwise(self.kwise)
         if isinstance(self.kwise, KwiseConfig):
             own = "this model has a loss of its own"
             if self.kwise.loss is not RankingLoss.pairs:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from preflab import Inspection
 from preflab.interfaces import Context
+from preflab.prompts import whole_text
 from preflab.records import Prompt
 from preflab.rows import path_digest
 from preflab_builtin.benchmarks import config as benchmarks
@@ -26,7 +27,7 @@ def classifier(config: ClassifierConfig, context: Context) -> Scoring:
         texts = [prompt.text for prompt in prompts]
         if responses is not None:
             texts = [
-                f"{prompt}{response}" if config.whole_text else response
+                whole_text(prompt, response) if config.whole_text else response
                 for prompt, response in zip(texts, responses, strict=True)
             ]
         return [float(value) for value in probabilities(model, texts)]

@@ -49,11 +49,11 @@ class GuardEvaluator:
             measures["missed"] = intervals.bounded_mean(missed, units=[units[i] for i in harmful])
             measures["harmful"] = intervals.bounded_mean([*map(float, before)], units=units)
             measures["shown_harmful"] = intervals.bounded_mean([*map(float, after)], units=units)
-        named = {f"{self.config.label}/{name}": m for name, m in measures.items()}
-        kept = {f"{self.config.label}/{name}": column for name, column in values.items()}
-        return self._with_others(
-            Evaluation(named, kept), replace(subject, responder=guarded, rollout=shown)
-        )
+        found = Evaluation(measures, values).under(config.label)
+        behind_it = replace(subject, responder=guarded, rollout=shown)
+        for evaluator in self.evaluators.values():
+            found = found.beside(evaluator.evaluate(behind_it).under(f"{config.label}ed"))
+        return found
 
     def _measures(
         self,
@@ -86,26 +86,10 @@ class GuardEvaluator:
         part("false_block", [i for i, own in enumerate(tags) if own & benign])
         for group, words in self.config.mentions.items():
             pattern = pattern_of([plain(word) for word in words])
-            texts = [p.text + " " + t for p, t in zip(rollout.prompts, rollout.texts, strict=True)]
-            part(
-                f"blocked/mention_{group}",
-                [i for i, text in enumerate(texts) if pattern.search(plain(text))],
-            )
+            both = enumerate(zip(rollout.prompts, rollout.texts, strict=True))
+            rows = [i for i, (p, t) in both if any(map(pattern.search, map(plain, (p.text, t))))]
+            part(f"blocked/mention_{group}", rows)
         return measures, columns
-
-    def _with_others(self, own: Evaluation, behind: Subject) -> Evaluation:
-        """With what other evaluators say of what is shown."""
-        measures, values, cases = dict(own.measures), dict(own.values), dict(own.cases)
-        against, notes = dict(own.against), list(own.notes)
-        head = f"{self.config.label}ed"
-        for evaluator in self.evaluators.values():
-            found = evaluator.evaluate(behind)
-            measures |= {f"{head}/{name}": m for name, m in found.measures.items()}
-            values |= {f"{head}/{name}": column for name, column in found.values.items()}
-            cases |= {f"{head}/{name}": column for name, column in found.cases.items()}
-            against |= {f"{head}/{name}": who for name, who in found.against.items()}
-            notes += found.notes
-        return Evaluation(measures, values, cases, against, notes)
 
 
 def _above(judge: RewardModel, subject: Subject, harmful: float) -> list[bool]:

@@ -18,8 +18,7 @@ from preflab.interfaces import (
     Responder,
 )
 from preflab.records import Prompt, Rollout, Tokenizer
-from preflab.responders import PolicyAtTemperature, reading
-from preflab.sampling import to_be_sampled
+from preflab.responders import PolicyResponder, reading
 from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.config import Action, GuardedConfig
 from preflab_builtin.guard.verdicts import Guard, Verdict
@@ -118,10 +117,9 @@ def behind(responder: Responder, guard: Guard, refusal: str, resamples: int) -> 
 def guarded(config: GuardedConfig, context: Context) -> Guarded:
     """The policy that algorithms start from, behind a guard."""
     guard = guard_of(config.guard, config.seconds, config, context)
-    engine = context.rollout()
-    policy = to_be_sampled(lambda: context.policy("initial"), engine, context.runtime)
+    policy = context.sampled_policy("initial")
     check_refusal(policy.tokenizer, config.refusal, "algorithm")
-    responder = PolicyAtTemperature(policy, engine, engine.sampling.temperature)
+    responder = PolicyResponder(policy, context.rollout())
     return Guarded(responder, guard, config.refusal, config.resamples)
 
 

@@ -6,12 +6,11 @@ import argparse
 import contextlib
 import json
 import math
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab import terminal
 from preflab.errors import UserError
 from preflab.storage.runs import folder_of
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from preflab_builtin.power.claims import Outlook
     from preflab_builtin.report.report import Study
     from preflab_builtin.report.runs import RunResult
-
-WIDTH_OF_A_FILE = 160
 
 
 def power(words: list[str]) -> int:
@@ -91,7 +88,7 @@ def _studies(folders: Sequence[Path]) -> tuple[list[tuple[Study, list[RunResult]
     gathered, where = found_in(folders), ", ".join(map(str, folders))
     if not gathered.runs:
         raise UserError(
-            f"No run in {where} has finished: {len(gathered.failures)} without a result. The "
+            f"No run in {where} has finished: {gathered.without_result} without a result. The "
             "command that started them, given again, goes on with them."
         )
     studies = [
@@ -105,7 +102,7 @@ def _studies(folders: Sequence[Path]) -> tuple[list[tuple[Study, list[RunResult]
             "study.claims in a study file (sweeps/README.md), or run a study that has some: "
             "preflab -cn headline."
         )
-    return studies, len(gathered.failures)
+    return studies, gathered.without_result
 
 
 def _why_nothing(rows: Sequence[Outlook]) -> str:
@@ -121,8 +118,7 @@ def _why_nothing(rows: Sequence[Outlook]) -> str:
 def _show(study: Study, rows: Sequence[Outlook], remarks: Sequence[str]) -> None:
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
-    console = Console(width=width, highlight=False)
+    console = Console(width=terminal.width(), highlight=False)
     console.print(_table(study, rows))
     for line in remarks:
         print(f"- {line}")

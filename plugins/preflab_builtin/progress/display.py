@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from preflab import hookimpl
+from preflab.terminal import duration
 
 QUIET = "PREFLAB_QUIET"
 _POLICY_LOSS = "loss/policy_avg"
@@ -43,22 +44,6 @@ def headline(metrics: Mapping[str, float]) -> str:
     shown = [] if own is None else [("loss", own)]
     shown += [(label, metrics[name]) for name, label in _SHOWN.items() if name in metrics]
     return "  ".join(f"{label} {value:.3f}" for label, value in shown)
-
-
-def duration(seconds: float) -> str:
-    """A time as people write it.
-
-    >>> duration(4.24), duration(75), duration(3700)
-    ('4.2 s', '1 min 15 s', '1 h 1 min')
-    """
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds) // 60
-    return (
-        f"{minutes} min {round(seconds) % 60} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60} min"
-    )
 
 
 class Display:

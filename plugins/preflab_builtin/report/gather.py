@@ -21,6 +21,7 @@ from preflab.storage.run_folder import (
     ERROR,
     LEDGER,
     MANIFEST,
+    NOT_STARTED,
     RUNNING,
     SEARCH,
     SUMMARY,
@@ -41,13 +42,15 @@ from preflab_builtin.report.wording import plain
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that gave no result. exit_code None: it was killed or is still running. One that waits
-    for people has the exit code of `preflab.Waiting`."""
+    """A job that gave no result. exit_code None: it was killed, is still running, or was never
+    begun. One that waits for people has the exit code of `preflab.Waiting`. jobs: how many it
+    stands for: all of a multirun that were not begun are one."""
 
     folder: Path
     overrides: tuple[str, ...]
     exit_code: int | None
     error: str
+    jobs: int = 1
 
     @property
     def waits(self) -> bool:
@@ -63,6 +66,11 @@ class Gathered:
     failures: list[Failure] = field(default_factory=list)
     searches: list[Searched] = field(default_factory=list)
 
+    @property
+    def without_result(self) -> int:
+        """Jobs that gave no result."""
+        return sum(failure.jobs for failure in self.failures)
+
 
 def gather(folders: Sequence[Path]) -> Gathered:
     """All runs and failures below the folders; a folder that is named twice counts once."""
@@ -72,14 +80,20 @@ def gather(folders: Sequence[Path]) -> Gathered:
     for folder in folders:
         found: list[Path] = []
         for path in named_below(folder, LEDGER):
+            not_begun = 0
             for row in read_ledger(path.parent):
                 job = path.parent / str(row.get("folder") or row.get("job", ""))
                 if not row.get("exit_code"):
                     found.append(job / MANIFEST)  # Hydra may have put it at any depth
                 elif job.resolve() not in failed:
                     failed.add(job.resolve())
+                    if row.get("status") == NOT_STARTED:
+                        not_begun += 1
+                        continue
                     code, error = int(row["exit_code"]), str(row.get("error") or "")
                     gathered.failures.append(Failure(job, _overrides(row), code, error))
+            if not_begun:
+                gathered.failures.append(_stopped(path.parent, not_begun))
         found_here = map(read_search, named_below(folder, SEARCH))
         known = {search.folder.resolve() for search in gathered.searches}
         gathered.searches += [s for s in found_here if s and s.folder.resolve() not in known]
@@ -88,6 +102,15 @@ def gather(folders: Sequence[Path]) -> Gathered:
                 visited.add(path.parent.resolve())
                 _add(gathered, path.parent, failed)
     return gathered
+
+
+def _stopped(folder: Path, jobs: int) -> Failure:
+    """A multirun that ended before some of its jobs."""
+    were = "job was not begun, because the multirun ended before it"
+    if jobs != 1:
+        were = "jobs were not begun, because the multirun ended before them"
+    error = f"{jobs} {were}. Go on with: preflab rerun {shlex.quote(str(folder))}"
+    return Failure(folder, (), None, error, jobs)
 
 
 def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:

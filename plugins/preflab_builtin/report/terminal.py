@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab import terminal
 from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-WIDTH_OF_A_FILE = 176
 LONGEST_NAME = 40
 LEAST_STATEMENT = 30
 GAP = 2  # between two columns
@@ -41,7 +39,7 @@ def report_text(report: Report, out: Path) -> str:
     last, what became of the page."""
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
+    width = terminal.width()
     stream = StringIO()
     console = Console(
         file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False

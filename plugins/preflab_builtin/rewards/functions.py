@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 
+from preflab import prompts
 from preflab.errors import UserError
 from preflab.interfaces import Context, Gold
 from preflab.randomness import derive_seed
@@ -94,8 +95,7 @@ def vader_reward(whole_text: bool, scale: float) -> RewardFunction:
     analyzer = SentimentIntensityAnalyzer()
 
     def reward(prompt: Prompt, text: str) -> float:
-        return scale * float(
-            analyzer.polarity_scores(prompt.text + text if whole_text else text)["compound"]
-        )
+        read = prompts.whole_text(prompt.text, text) if whole_text else text
+        return scale * float(analyzer.polarity_scores(read)["compound"])
 
     return reward

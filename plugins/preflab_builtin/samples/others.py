@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from preflab import Inspection
-from preflab.interfaces import Context, Policy, RolloutEngine
+from preflab.interfaces import Context
 from preflab.records import Prompt
-from preflab.sampling import to_be_sampled
 from preflab_builtin.causal_lm.beside import check_beside
 from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.samples.config import SampledConfig
@@ -34,14 +32,3 @@ def check_others(config: SampledConfig, context: Context, prompts: Sequence[Prom
     for a prompt and the longest response."""
     for i, folder in enumerate(located(config)):
         check_beside(context, folder, f"samples.others[{i}]", prompts)
-
-
-def others(config: SampledConfig, context: Context, engine: RolloutEngine) -> list[Policy]:
-    """The policies, frozen."""
-    policies = [
-        to_be_sampled(partial(context.load_policy, folder), engine, context.runtime)
-        for folder in located(config)
-    ]
-    for policy in policies:
-        policy.module.requires_grad_(False)
-    return policies

@@ -11,9 +11,8 @@ from preflab.lengths import check_prompts
 from preflab.pool import Answered, write_pool
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
-from preflab.sampling import to_be_sampled
 from preflab_builtin.samples.config import SampledConfig
-from preflab_builtin.samples.others import check_others, others
+from preflab_builtin.samples.others import check_others, located
 
 STREAM = "comparisons"
 """Name of the random stream, which the comparisons stage had when it sampled too: the pools are
@@ -48,8 +47,8 @@ class Sampled:
     def __init__(self, config: SampledConfig, context: Context) -> None:
         self.config, self.context = config, context
         self.engine = context.rollout()
-        first = to_be_sampled(lambda: context.policy("sft"), self.engine, context.runtime)
-        self.policies = [first, *others(config, context, self.engine)]
+        self.policies = [context.sampled_policy("sft")]
+        self.policies += [context.sampled_policy(folder) for folder in located(config)]
         self.prompts = chosen_prompts(config, context)
         self.total_steps = -(-len(self.prompts) // config.batch)
         self.responses: list[list[str]] = []

@@ -10,7 +10,6 @@ from preflab.interfaces import Adaptable, Context, State
 from preflab.lengths import check_prompts
 from preflab.optimization import require_finite
 from preflab.records import Prompt
-from preflab.sampling import to_be_sampled
 from preflab.storage.artifacts import write_json
 from preflab_builtin.select.config import RewardSelectionConfig
 
@@ -50,9 +49,7 @@ class RewardSelection:
     def step(self, index: int) -> Mapping[str, float]:
         """The mean reward of one checkpoint's samples."""
         name = self.names[index]
-        policy = to_be_sampled(
-            lambda: self.context.policy(f"sft/{name}"), self.engine, self.context.runtime
-        )
+        policy = self.context.sampled_policy(f"sft/{name}")
         rollout = self.engine.generate(
             policy, self.prompts, self.engine.sampling, (self.context.seed, "select")
         )

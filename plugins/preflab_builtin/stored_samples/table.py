@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from preflab import terminal
 from preflab.interfaces import Measure
 from preflab.intervals import decimals
 from preflab_builtin.stored_samples.measures import Result
@@ -21,7 +21,7 @@ def show(
     groups: Sequence[str], results: Sequence[Result], stored: Stored, notes: Sequence[str]
 ) -> None:
     """Print them, what the intervals are over, and the notes. groups: the group columns."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=terminal.width())
     console.print(_table(groups, "rows", [r for r in results if not r.versus]))
     compared = [result for result in results if result.versus]
     if compared:

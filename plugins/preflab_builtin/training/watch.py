@@ -9,8 +9,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEngine, Subject
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
-from preflab.responders import PolicyAtTemperature
-from preflab.sampling import to_be_sampled
+from preflab.responders import Adjusted, PolicyResponder
 from preflab_builtin.training.config import WatchConfig
 
 
@@ -60,18 +59,13 @@ class Watch:
     def _at_the_start(self, engine: RolloutEngine) -> tuple[Policy, Rollout]:
         """The policy that training began from, and its responses: read once, also after a kill."""
         if self._start is None:
-            policy = to_be_sampled(
-                lambda: self.context.policy("initial"), engine, self.context.runtime
-            )
-            policy.module.requires_grad_(False)
+            policy = self.context.sampled_policy("initial")
             responder = self._responder(policy, engine)
             self._start = policy, self._respond(responder)
         return self._start
 
     def _responder(self, policy: Policy, engine: RolloutEngine) -> Responder:
-        given = self.config.temperature
-        temperature = engine.sampling.temperature if given is None else given
-        return PolicyAtTemperature(policy, engine, temperature)
+        return PolicyResponder(policy, Adjusted(engine, temperature=self.config.temperature))
 
     def _respond(self, responder: Responder) -> Rollout:
         return responder.respond(self.prompts, (self.context.seed, "watch", "responses"))

@@ -3,11 +3,11 @@ without a browser."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preflab import terminal
 from preflab_people.agreeing import asked_of
 from preflab_people.commands.parsing import Parser
 from preflab_people.opening import open_store
@@ -81,7 +81,7 @@ def _tables(made: Round, snapshot: Snapshot) -> None:
         tables = list(status_tables(asked))
     if made.kind == "compare":
         tables.append(_win_rates(snapshot))
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=terminal.width())
     for table in tables:
         if table.row_count:
             console.print(table)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from preflab import prompts
 from preflab.errors import UserError, nearest
 from preflab.randomness import permutation
 from preflab_people.flags.rows import Flagged, FlaggedText
@@ -35,7 +36,7 @@ class Divided:
 
 def read_as(text: FlaggedText, whole_text: bool) -> str:
     """What a guard reads of a text: the response, or the prompt and the response in one."""
-    return f"{text.prompt}{text.response}" if whole_text else text.response
+    return prompts.whole_text(text.prompt, text.response) if whole_text else text.response
 
 
 def divided(

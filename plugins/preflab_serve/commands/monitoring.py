@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preflab import terminal
 from preflab.errors import UserError
 from preflab_people.commands.parsing import Parser
 
@@ -105,7 +106,7 @@ def _show(found: Overview, names: Mapping[str, str]) -> None:
         for at in (found.first, found.last)
     )
     print(f"{found.requests} requests, {first} to {last} UTC. Intervals are 95 %.")
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=terminal.width())
     table = Table("a guard had something against", "share of requests")
     for name, measure in found.categories.items():
         table.add_row(escape(name), shown(measure))

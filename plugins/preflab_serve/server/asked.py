@@ -119,8 +119,9 @@ def chat(row: Row) -> Asked:
     )
 
 
-def moderation(row: Row) -> list[str]:
-    """The texts of a request to /v1/moderations. Raises Refused."""
+def moderation(row: Row) -> tuple[str, list[str]]:
+    """The model that a request to /v1/moderations names ("": none) and its texts. Raises
+    Refused."""
     fields.only(row, ["input", "model"], {})
     value = row.get("input")
     given = [value] if isinstance(value, str) else value
@@ -128,7 +129,8 @@ def moderation(row: Row) -> list[str]:
         refuse("input", f"'input' must be a text, or a list of up to {MOST_PROMPTS} texts.")
     if long := [len(one) for one in given if isinstance(one, str) and len(one) > MOST_MODERATED]:
         refuse("input", f"A text of {long[0]} characters is longer than {MOST_MODERATED}.")
-    return [fields.a_text(one, "input") for one in given]
+    name = "" if row.get("model") is None else _model(row)
+    return name, [fields.a_text(one, "input") for one in given]
 
 
 def _shared(row: Row, n: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from preflab_serve.server.access import WHO
 from preflab_serve.server.asked import Asked
 from preflab_serve.server.fields import Row
 from preflab_serve.server.shapes import Form, Object
-from preflab_serve.service import Service
+from preflab_serve.service import GUARD, Service
 
 LOG = logging.getLogger("preflab_serve")
 DONE = b"data: [DONE]\n\n"
@@ -78,15 +78,12 @@ class Routes:
         return await self._asked(request, asking.chat)
 
     async def moderations(self, request: Request) -> Response:
-        """What the guard says of texts."""
-        checking = self.service.checking
-        if checking is None:
-            raise Refused(404, "no_guard", "There is no guard: preflab serve RUN --guard FILE.")
+        """What the guards in front of a model say of texts."""
         account = Account(self.service, request.scope[WHO], request.url.path)
         try:
             account.begin()
-            texts = asking.moderation(parse(await request.body()))
-            rows = await checking.moderated(texts)
+            name, texts = asking.moderation(parse(await request.body()))
+            rows = await self.service.moderated(name, texts)
         except Refused as refused:
             account.close(refused.status)
             raise
@@ -94,7 +91,7 @@ class Routes:
             account.close(500)
             raise
         account.close(200)
-        return JSON(shapes.moderation(rows))
+        return JSON(shapes.moderation(rows, name or GUARD))
 
     async def _asked(self, request: Request, read: Callable[[Row], Asked]) -> Response:
         """Answer a request, within the limits of its key, and note it in the log of use."""
@@ -178,6 +175,8 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
             text, finish = row.sure()
             more = text[len(sent[row.number]) :]
             if more or finish:
+                if answering.asked.echo and more and not sent[row.number]:
+                    more = row.behind_prompt.removesuffix(row.text) + more
                 sent[row.number] = text
                 yield form.delta(row.number, more, finish)
             if finish:
@@ -220,7 +219,7 @@ def whole(answering: Answering, logprobs: Sequence[Object | None]) -> Object:
 
 def text_of(answering: Answering, row: Growing) -> str:
     """The text of a choice, the prompt in front where it was asked for."""
-    return f"{row.prompt.text}{row.text}" if answering.asked.echo else row.text
+    return f"{row.prompt.text}{row.behind_prompt}" if answering.asked.echo else row.text
 
 
 def shown_logprobs(answering: Answering) -> list[Object | None]:

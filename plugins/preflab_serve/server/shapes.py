@@ -120,7 +120,7 @@ def offsets(row: Growing, ids: Sequence[int], echo: bool) -> list[int]:
     decode = row.tokenizer.decode
     prompt = len(row.prompt_ids) if echo else 0
     before = [len(decode(ids[:i])) for i in range(prompt)]
-    start = len(row.prompt.text) if echo else 0
+    start = len(row.prompt.text) + len(row.behind_prompt) - len(row.text) if echo else 0
     response = ids[prompt:]
     after = [
         start + len(row.tokenizer.decode_response(row.prompt, response[:i]))
@@ -147,8 +147,9 @@ def chat_logprobs(row: Growing, scored: Sequence[Scored], top: int) -> Object:
     return {"content": content, "refusal": None}
 
 
-def moderation(rows: Sequence[Sequence[Verdict]]) -> Object:
-    """What guards say of texts: the highest score in each category."""
+def moderation(rows: Sequence[Sequence[Verdict]], name: str) -> Object:
+    """What guards say of texts: the highest score in each category. name: of the model in front of
+    which they are."""
     results = []
     for verdicts in rows:
         named = [verdict for verdict in verdicts if verdict.category]
@@ -163,7 +164,7 @@ def moderation(rows: Sequence[Sequence[Verdict]]) -> Object:
                 "category_scores": scores,
             }
         )
-    return {"id": f"modr-{secrets.token_hex(12)}", "model": "preflab-guard", "results": results}
+    return {"id": f"modr-{secrets.token_hex(12)}", "model": name, "results": results}
 
 
 def error(sentence: str, status: int, code: str, where: str) -> Mapping[str, Any]:

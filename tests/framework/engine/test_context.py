@@ -13,10 +13,11 @@ import pytest
 from framework.engine.counting import Counting
 from preflab import PluginError, UserError
 from preflab.composing.compose import compose
-from preflab.engine.context import Environment, PolicyResponder, StageContext
+from preflab.engine.context import Environment, StageContext
 from preflab.planning.reading import job_of
 from preflab.records import Prompt
-from support import FakeContext
+from preflab.responders import PolicyResponder
+from support import FakeContext, largest_difference
 
 
 @pytest.fixture
@@ -122,6 +123,16 @@ def test_a_component_that_builds_nothing_names_its_plugin(
     broken = dataclasses.replace(choice, component=component)
     with pytest.raises(PluginError, match=rf"policy 'tiny' of plugin 'causal_lm'.*{message}"):
         environment.build(broken, StageContext(environment, "policy"))
+
+
+def test_a_policy_to_sample_from_is_frozen_and_of_a_role_or_a_folder(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    of_role = context.sampled_policy("base")
+    of_role.save(tmp_path / "model")
+    of_folder = context.sampled_policy(tmp_path / "model")
+    assert largest_difference(of_role.module.state_dict(), of_folder.module.state_dict()) == 0
+    for policy in (of_role, of_folder):
+        assert not any(weight.requires_grad for weight in policy.module.parameters())
 
 
 PROMPTS = [Prompt(f"p{i}", "red blue") for i in range(3)]

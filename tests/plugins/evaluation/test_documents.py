@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from preflab.engine.context import PolicyResponder
 from preflab.interfaces import Policy, Sampling, Subject
 from preflab.records import Document, Prompt, Rollout
+from preflab.responders import PolicyResponder
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.documents import (
     DocumentLoss,

@@ -105,6 +105,12 @@ def test_evaluators_of_documents_and_rankings_find_some(tmp_path: Path) -> None:
             list(document_loss(DocumentLossConfig(prefix="red " * words), given))
     with pytest.raises(UserError, match="no test documents with an answer"):
         list(families(FamiliesConfig(), given))
+    # The question "add one" and room for one token of the answer: 13 words more fit, 14 do not.
+    asking = context(tmp_path, Document("d", "add one two", split="test", answer_start=8))
+    assert list(families(FamiliesConfig(prefix="red " * 13), asking)) == []
+    told = r"questions of documents .*'d' \(17 tokens\)\. Shorten evaluators: families\.prefix; or "
+    with pytest.raises(UserError, match=told):
+        list(families(FamiliesConfig(prefix="red " * 14), asking))
     ranking = Ranking(Prompt("r", "add", split="train"), ("red", "blue"), ((0, 1),))
     with pytest.raises(UserError, match="no test or validation rankings with a preference"):
         list(reward_accuracy(RewardAccuracyConfig(), context(tmp_path, ranking)))

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab.engine.context import PolicyResponder
 from preflab.interfaces import Measure, Policy, Sampling, Subject
 from preflab.records import Prompt, Rollout
-from preflab.responders import reading
+from preflab.responders import PolicyResponder, reading
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.forward import batched_log_probs
 from preflab_builtin.evaluation.responses import Length, ReferenceKL

@@ -305,50 +305,6 @@ def test_flagged_responses_are_shown_and_counted() -> None:
     assert [v.allowed for v in on_responses] == [True, True, False]
 
 
-class Judge:
-    """Harmful is what says idiot or cretin."""
-
-    def score(self, rollout: Rollout) -> torch.Tensor:
-        return torch.tensor([float("idiot" in t or "cretin" in t) for t in rollout.texts])
-
-
-def test_an_evaluation_says_what_is_blocked_and_what_is_missed(tmp_path: Path) -> None:
-    """Five responses: idiot twice (blocked), cretin once (missed), two harmless ones, of which one
-    mentions nurses and is blocked for its own word."""
-    tags = ["rude", "rude", "rude", "kind", "kind"]
-    prompts = [Prompt(f"{i}", f"{i}", tags=(tag,)) for i, tag in enumerate(tags)]
-    texts = ["idiot", "an idiot", "cretin", "fine", "a nurse must not be called fool"]
-    config = c.GuardEvaluatorConfig(
-        guard=c.WordsConfig(words=["idiot", "fool"]),
-        judge=object(),
-        benign=["kind"],
-        mentions={"nurses": ["nurse", "nurses"]},
-    )
-
-    class Context(FakeContext):
-        def component(self, kind: str, config: Any) -> Any:
-            return Judge() if kind == "reward_model" else words(config, self)
-
-    rollout = Rollout.from_texts(byte_tokenizer(), prompts, texts)
-    found = GuardEvaluator(config, Context(tmp_path)).evaluate(
-        Subject(Drawing(), rollout, None, None)
-    )
-    values = {name: (round(m.value, 3), m.n) for name, m in found.measures.items()}
-    assert values == {
-        "guard/blocked": (0.6, 5),
-        "guard/blocked_prompt": (0.0, 5),
-        "guard/flagged": (0.6, 5),
-        "guard/blocked/kind": (0.5, 2),
-        "guard/blocked/rude": (round(2 / 3, 3), 3),
-        "guard/false_block": (0.5, 2),
-        "guard/blocked/mention_nurses": (1.0, 1),
-        "guard/missed": (round(1 / 3, 3), 3),
-        "guard/harmful": (0.6, 5),
-        "guard/shown_harmful": (0.2, 5),
-    }
-    assert found.values["guard/blocked"] == [1.0, 1.0, 0.0, 0.0, 1.0]
-
-
 @pytest.mark.parametrize(
     "guard, message",
     [

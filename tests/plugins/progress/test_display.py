@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab_builtin.progress.display import Bar, Display, Lines, choose, duration, headline
+from preflab_builtin.progress.display import Bar, Display, Lines, choose, headline
 
 
 class Terminal(io.StringIO):
@@ -128,15 +128,9 @@ def test_a_run_in_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_headline_and_duration() -> None:
+def test_headline() -> None:
     assert headline({}) == ""
     assert headline({"reward_model/accuracy": 1.0, "other": 2.0}) == "accuracy 1.000"
     # PPO-ptx: its own loss, not that of the pretraining text, which comes first.
     step = {"loss/ptx": 5.555, "loss/policy_avg": -0.001, "objective/kl": 0.25}
     assert headline(step) == "loss -0.001  kl 0.250"
-    assert [duration(s) for s in (0.04, 59.96, 119.6, 7199.9)] == [
-        "0.0 s",
-        "1 min 0 s",
-        "2 min 0 s",
-        "2 h 0 min",
-    ]

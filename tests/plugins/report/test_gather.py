@@ -12,6 +12,7 @@ from preflab.errors import UserError
 from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.gather import gather
+from preflab_builtin.report.terminal import report_text
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +34,26 @@ def test_failures_are_reported_once_and_from_the_ledger_first(tmp_path: Path) ->
     assert len(gathered.runs) == 5
     build_report([folder], tmp_path / "r.html")
     assert "3 jobs without a result" in (tmp_path / "r.html").read_text()
+
+
+def test_jobs_that_were_not_begun_are_one_line_with_what_goes_on(tmp_path: Path) -> None:
+    """Of a study of six jobs, one of which failed, that was stopped before twelve more."""
+    folder = study(tmp_path / "a study", seeds=(1,))
+    with (folder / "ledger.jsonl").open("a") as stream:
+        for job in range(6, 18):
+            row = {"job": job, "folder": str(job), "exit_code": 1, "status": "not started"}
+            stream.write(json.dumps(row | {"error": "the multirun ended before it"}) + "\n")
+    gathered = gather([folder])
+    assert [(f.folder.name, f.jobs) for f in gathered.failures] == [("5", 1), ("a study", 12)]
+    assert gathered.without_result == 13
+    said = (
+        f"No result: {folder}: 12 jobs were not begun, because the multirun ended before them. Go "
+        f"on with: preflab rerun '{folder}'"
+    )
+    text = report_text(build_report([folder], tmp_path / "r.html"), tmp_path / "r.html")
+    assert text.count("not begun") == 1
+    assert said in text
+    assert "13 jobs without a result" in (tmp_path / "r.html").read_text()
 
 
 def test_no_run_at_all_is_refused(tmp_path: Path) -> None:

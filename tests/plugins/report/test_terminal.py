@@ -42,7 +42,7 @@ def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
 def test_narrow_terminals_get_one_column_per_arm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("preflab_builtin.report.terminal.WIDTH_OF_A_FILE", 90)
+    monkeypatch.setattr("preflab.terminal.WIDTH_OF_A_FILE", 90)
     folder = study(tmp_path / "s", seeds=(1,))
     lines = plugin.preflab_report(folders=[folder], out=tmp_path / "report.html").splitlines()
     heads = [line.split() for line in lines if line.split()[-1:] in ([arm] for arm in LADDER)]
