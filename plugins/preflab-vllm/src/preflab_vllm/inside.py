@@ -119,7 +119,7 @@ _SAVED = {"_name_or_path", "architectures", "dtype", "transformers_version"}
 
 
 def architecture(policy: Policy) -> str:
-    """Equal for policies whose weights one model can take in turn, whether they were saved or not."""
+    """Equal for policies whose weights one model can take in turn, saved or not."""
     module: Any = policy.module
     settings = {k: v for k, v in module.config.to_dict().items() if k not in _SAVED}
     return json.dumps([type(module).__name__, settings], sort_keys=True, default=str)
