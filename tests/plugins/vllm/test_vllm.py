@@ -17,8 +17,9 @@ from tiny_ppo import PROMPTS
 from tiny_vllm import SHAPE, served, tiny_policy, tiny_run, vllm_serve
 
 pytestmark = pytest.mark.vllm
-ALIKE = 1e-5
-"""Nats by which float32 log-probs of vLLM and of the policy may differ."""
+ALIKE = 1e-4
+"""Nats by which one log-prob of vLLM may differ from the policy's, both in float32. 1e-5 was seen,
+from sums in another order; with the weights before an update it is several nats."""
 
 
 @pytest.fixture(scope="module")

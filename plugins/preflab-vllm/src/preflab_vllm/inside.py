@@ -114,11 +114,15 @@ class Inside:
         return [_answer(answer.outputs[0]) for answer in answers]
 
 
+_SAVED = {"_name_or_path", "architectures", "dtype", "transformers_version"}
+"""What saving or loading a model writes into its config."""
+
+
 def architecture(policy: Policy) -> str:
-    """Equal for policies whose weights one model can take in turn."""
+    """Equal for policies whose weights one model can take in turn, saved or not."""
     module: Any = policy.module
-    settings = {k: v for k, v in module.config.to_dict().items() if k != "_name_or_path"}
-    return json.dumps(settings, sort_keys=True, default=str)
+    settings = {k: v for k, v in module.config.to_dict().items() if k not in _SAVED}
+    return json.dumps([type(module).__name__, settings], sort_keys=True, default=str)
 
 
 def _answer(output: Any) -> Answer:
