@@ -27,12 +27,13 @@ if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second third of `make c
     # As if every model had been made with runtime.fast_paths=false.
     setattr(CausalBackbone, "fast", property(lambda model: False, lambda model, fast: None))  # noqa: B010
 if os.environ.get("PREFLAB_SHARDING") == "full":  # the last third of it
-    from torch import distributed
+    from torch._C._distributed_c10d import HashStore
+    from torch.distributed import init_process_group
 
     from preflab.runtime import Runtime
 
     # As with runtime.sharding=full, all in one process: its part of every weight is the whole one.
-    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    init_process_group("gloo", rank=0, world_size=1, store=HashStore())
     setattr(Runtime, "is_sharded", property(lambda runtime: True))  # noqa: B010
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped

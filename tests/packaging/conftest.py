@@ -79,10 +79,8 @@ def several(binaries: Path) -> Callable[[Sequence[Command]], list[str]]:
 
     def said(commands: Sequence[Command]) -> list[str]:
         asked = json.dumps([(str(f), e, [*map(str, words)]) for f, e, words, _ in commands])
-        offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        codes = _call(
-            [binaries / "python", "-P", "-c", SEVERAL, asked], ROOT.parent, **offline
-        ).split()
+        forking: Words = [binaries / "python", "-P", "-c", SEVERAL, asked]
+        codes = _call(forking, ROOT.parent, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1").split()
         for number, (folder, _, words, expected) in enumerate(commands):
             error = (folder / f"{number}.err").read_text()[-3000:]
             assert codes[number] == str(expected), f"{words}: {codes[number]}\n{error}"
