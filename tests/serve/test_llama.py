@@ -74,8 +74,8 @@ def tiny_llama(folder: Path, size: int, end: int) -> None:
 
     torch.manual_seed(0)
     shape: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
+    heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    ends: dict[str, Any] = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
     config = LlamaConfig(
         vocab_size=size, tie_word_embeddings=True, initializer_range=0.2, **shape, **heads, **ends
     )
