@@ -20,7 +20,7 @@ from preflab_builtin.causal_lm import chat
 from preflab_builtin.causal_lm.chat import ChatTemplate, Rendered
 from preflab_builtin.causal_lm.folders import generation_ends
 
-FILE = "tokenizer.json"
+FILE, PIECES = "tokenizer.json", "tokenizer.model"
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _CONTEXT = 64
 """Characters in front of a response that its tokens may depend on."""
@@ -33,7 +33,8 @@ class TextTokenizer:
 
     wrapper: the transformers tokenizer. content: the bytes of its tokenizer.json. ends: tokens
     besides its end token at which transformers' ``generate`` ends (generation_config.json).
-    arguments: variables of the chat template.
+    arguments: variables of the chat template. pieces: the bytes of its tokenizer.model, which other
+    programs read: llama.cpp's converter splits texts otherwise without it.
 
     What is spelled like a special token in a text is text, except in a prompt that was rendered
     beforehand. pad_id differs from eos_id: if a model has no pad token of its own, `distinct_pad`
@@ -48,8 +49,9 @@ class TextTokenizer:
         content: bytes | None = None,
         ends: Iterable[int] = (),
         arguments: Mapping[str, Any] = _NONE,
+        pieces: bytes | None = None,
     ) -> None:
-        self.wrapper = wrapper
+        self.wrapper, self.pieces = wrapper, pieces
         self.backend: Backend = wrapper.backend_tokenizer
         self.content = content if content is not None else self.backend.to_str(pretty=True).encode()
         self.digest = hashlib.sha256(self.content).hexdigest()
@@ -159,6 +161,8 @@ class TextTokenizer:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder)) from error
         (folder / FILE).write_bytes(self.content)
+        if self.pieces is not None:
+            (folder / PIECES).write_bytes(self.pieces)
 
     def facts(self) -> str:
         """What this tokenizer does with texts and conversations, for people."""
@@ -315,6 +319,7 @@ def folder_tokenizer(folder: Path, arguments: Mapping[str, Any] = _NONE) -> Text
         )
     wrapper.backend_tokenizer.no_truncation()
     wrapper.backend_tokenizer.no_padding()
-    file = folder / FILE
-    content = file.read_bytes() if file.is_file() else None
-    return TextTokenizer(wrapper, content, ends, arguments)
+    content, pieces = (
+        file.read_bytes() if file.is_file() else None for file in (folder / FILE, folder / PIECES)
+    )
+    return TextTokenizer(wrapper, content, ends, arguments, pieces)

@@ -115,3 +115,13 @@ def test_pad_differs_from_what_ends_a_response() -> None:
 def test_bad_vocabularies_are_refused(words: list[str]) -> None:
     with pytest.raises(UserError, match="vocabulary"):
         word_tokenizer(words)
+
+
+def test_the_file_that_other_programs_read_is_kept(tmp_path: Path) -> None:
+    """tokenizer.model, in a folder that began with it; a folder without one gets none."""
+    word_tokenizer(["red"]).save(tmp_path / "published")
+    for name, files in (("published", []), ("kept", ["tokenizer.model"])):
+        folder_tokenizer(tmp_path / "published").save(tmp_path / name)
+        assert [file.name for file in (tmp_path / name).glob("*.model")] == files
+        (tmp_path / "published" / "tokenizer.model").write_bytes(b"pieces")
+    assert (tmp_path / "kept" / "tokenizer.model").read_bytes() == b"pieces"
