@@ -56,16 +56,23 @@ def with_prefix(prompt: Prompt, prefix: str) -> Prompt:
 
 
 def whole_text(prompt: str, response: str) -> str:
-    """The texts of a prompt and its response in one, for a model or a function that reads texts. A
-    response begins with the white space that stands between them, but for two: that of a tokenizer
-    of words, and a turn of a conversation. These follow a mark, and a word behind a mark gets a
-    space.
+    """The texts of a prompt and its response in one, for a model or a function that reads texts.
+
+    A response begins with the white space that stands between them, with two exceptions, which get
+    a space: a tokenizer of words, of which marks are words, and a turn of a conversation, in front
+    of which stands who speaks. That is read off the texts alone: it is a guess where only they are
+    known, and a word that follows a word is taken to go on with it.
 
     >>> whole_text("The film was grea", "t fun"), whole_text("user : hi . assistant :", "hello")
     ('The film was great fun', 'user : hi . assistant : hello')
+    >>> whole_text("Hi\\n\\nAssistant:", "Hello"), whole_text("visit example.", "com")
+    ('Hi\\n\\nAssistant: Hello', 'visit example.com')
     """
-    follows_mark = prompt[-1:] in tuple(".,:;?!") and response[:1].isalpha()
-    return f"{prompt} {response}" if follows_mark else f"{prompt}{response}"
+    mark, first = prompt[-1:], response[:1]
+    is_word = mark in tuple(".,:;?!") and prompt[-2:-1].isspace()
+    if (is_word and first.isalnum()) or (mark == ":" and first.isalpha()):
+        return f"{prompt} {response}"
+    return f"{prompt}{response}"
 
 
 class Tokenizer(Protocol):

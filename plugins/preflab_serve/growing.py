@@ -47,15 +47,14 @@ class Growing:
         return self.state[1]
 
     @property
-    def behind_prompt(self) -> str:
-        """The text as it stands behind the prompt's: a tokenizer of words puts a space between."""
-        if not self.text:
-            return ""
+    def gap(self) -> str:
+        """What stands between the prompt's text and its own: a tokenizer of words puts a space
+        there, which is part of neither."""
         ids = self.ids[:1] or self.tokenizer.encode_response(self.prompt, self.text)
         first = self.tokenizer.decode_response(self.prompt, ids)
         asked = self.tokenizer.decode(self.prompt_ids)
         together = self.tokenizer.decode([*self.prompt_ids, *ids])
-        return f" {self.text}" if first and together == f"{asked} {first}" else self.text
+        return " " if first and together == f"{asked} {first}" else ""
 
     def feed(self, token: int) -> None:
         """Read its next token."""

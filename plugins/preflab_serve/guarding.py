@@ -120,15 +120,20 @@ def silent() -> Refused:
     return Refused(503, "guard_failed", "The guard cannot say anything now.", 5)
 
 
+def parts_of(guard: Guard) -> Sequence[Guard]:
+    """The guards of a chain, each of which says its own; any other guard alone."""
+    return guard.guards if isinstance(guard, Chain) else (guard,)
+
+
 def own_verdicts(guard: Guard, texts: Sequence[str]) -> list[list[Verdict]]:
-    """What the guard of a run says of each text, be it a prompt or a response. Raises Refused if it
-    says nothing."""
+    """What each guard of a run's chain says of each text, be it a prompt or a response. Raises
+    Refused if one of them says nothing."""
     try:
-        found = [guard.check(*asked) for asked in as_both(texts)]
+        found = [one.check(*asked) for one in parts_of(guard) for asked in as_both(texts)]
+        return [[*map(named, said)] for said in zip(*found, strict=True)]
     except Exception as error:
         LOG.error("the guard failed: it refuses: %s", told(error))
         raise silent() from error
-    return [[*map(named, said)] for said in zip(*found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,8 @@ class Checking:
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
         Refused if one of them says nothing."""
-        guards = self.guard.guards if isinstance(self.guard, Chain) else (self.guard,)
         rows: list[list[Verdict]] = [[] for _ in texts]
-        for guard in guards:
+        for guard in parts_of(self.guard):
             for asked in as_both(texts):
                 found = await self._asked(guard, *asked)
                 if found is None:

@@ -59,9 +59,13 @@ class Service:
             )
         return self.arms[name]
 
-    async def moderated(self, name: str, texts: Sequence[str]) -> list[list[Verdict]]:
-        """What the guards in front of a model say of each text; of `GUARD`, or of no name, the
-        guard in front of all models. Raises Refused."""
+    async def moderated(self, name: str, texts: Sequence[str]) -> tuple[str, list[list[Verdict]]]:
+        """What the guards in front of a model say of each text, and the name of that model. Without
+        one it is the guard in front of all models (`GUARD`), else the only one that there is.
+        Raises Refused."""
+        guarded_arms = [one for one, arm in self.arms.items() if arm.guarded]
+        if not name and self.checking is None and len(guarded_arms) == 1:
+            (name,) = guarded_arms
         arm = None if name in ("", GUARD) else self.arm(name)
         own = arm if arm is not None and arm.guarded else None
         if self.checking is None and own is None:
@@ -81,7 +85,7 @@ class Service:
                 lambda: own_verdicts(cast("Guarded", guarded.responder).guard, texts), len(texts)
             )
             rows = [[*row, *more] for row, more in zip(rows, found, strict=True)]
-        return rows
+        return name or GUARD, rows
 
     async def begin(self, asked: Asked) -> Answering:
         """Check a request and begin to answer it. Raises Refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from preflab.engine.context import StageContext
 from preflab.engine.stages import Stages
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt
-from preflab.sharding import gathered
+from preflab.sharding import gathered, is_sharded
 from preflab.testing import WORDS, FakeContext
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
@@ -62,6 +63,7 @@ def engine(folder: Path) -> OnPolicy:
 def test_two_iterations_give_the_same_bits(tmp_path: Path) -> None:
     policy, value = by_hand.train(context(tmp_path))
     procedure = engine(tmp_path)
+    assert is_sharded(procedure.policy.module) == (os.environ.get("PREFLAB_SHARDING") == "full")
     start = context(tmp_path).policy("initial")
     assert procedure.networks.value is not None
     pairs = ((policy, procedure.policy), (value, procedure.networks.value))

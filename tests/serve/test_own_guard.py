@@ -16,13 +16,14 @@ import pytest
 from end_to_end.runs import preflab
 from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
+from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.config import Action, Part, WordsConfig
 from preflab_builtin.guard.responder import Guarded
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import words
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.arms import Arm, open_arms
-from preflab_serve.guarding import Checking
+from preflab_serve.guarding import Checking, own_verdicts
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
 from preflab_serve.service import Service
@@ -104,7 +105,8 @@ def test_a_text_that_was_cut_is_read_as_one_by_the_guard_of_a_run(
 
 
 def test_texts_are_moderated_by_the_guards_in_front_of_the_model_that_is_named() -> None:
-    """The server's guard blocks "fool", that of the run "idiot"; an unknown name is refused."""
+    """The server's guard blocks "fool", that of the run "idiot"; an unknown name is refused.
+    Without a name it is the server's guard, or the only one that there is."""
     own = WordsConfig(words=["fool"], category="server")
     checking = Checking(words(own, cast(Any, None)), "No.", 0)
 
@@ -121,8 +123,19 @@ def test_texts_are_moderated_by_the_guards_in_front_of_the_model_that_is_named()
     assert flagged(checking, model=None) == ("preflab-guard", [True, False])
     assert flagged(None, model="mine") == ("mine", [False, True])
     assert flagged(None, model="plain") == (404, "no_guard")
-    assert flagged(None, model=None) == (404, "no_guard")
+    assert flagged(None, model=None) == ("mine", [False, True])
     assert flagged(checking, model="mime") == (404, "model_not_found")
+
+
+def test_each_guard_of_a_run_names_its_category() -> None:
+    """A text that two guards of a chain have something against has both categories."""
+    words_of = {"rude": "idiot", "loud": "hey"}
+    guards = tuple(
+        words(WordsConfig(words=[word], category=name), cast(Any, None))
+        for name, word in words_of.items()
+    )
+    (verdicts,) = own_verdicts(Chain(guards), ["hey, idiot"])
+    assert {verdict.category for verdict in verdicts if not verdict.allowed} == set(words_of)
 
 
 SECRET = "a secret text"

@@ -325,7 +325,7 @@ class SuiteConfig:
     def check(self) -> Iterator[tuple[str, str]]:
         """Evaluators of responses need some, a comparison needs two sides, and no two evaluators
         measure the same."""
-        yield from self._doubled()
+        yield from doubled(self.evaluators, "evaluation.evaluators")
         for key, evaluator in self.evaluators.items():
             if not self.prompts and isinstance(
                 evaluator, (RewardConfig, GoldConfig, WinRateConfig, LengthConfig, KLConfig)
@@ -349,17 +349,20 @@ class SuiteConfig:
                 "baseline=file",
             )
 
-    def _doubled(self) -> Iterator[tuple[str, str]]:
-        owners: dict[str, str] = {}
-        for key, evaluator in self.evaluators.items():
-            # Which names the evaluators of other plugins give is known when they have measured.
-            shared: dict[str, list[str]] = {}
-            for name in getattr(evaluator, "measured", tuple)():
-                if (other := owners.setdefault(name, key)) != key:
-                    shared.setdefault(other, []).append(re.sub(r"\{\w+\}", "*", name))
-            for other, names in shared.items():
-                yield (
-                    f"evaluators.{key}",
-                    f"measures {', '.join(names)}, which evaluators.{other} measures too: give it "
-                    f"another label, or leave it out with evaluation.evaluators.{key}=null",
-                )
+
+def doubled(evaluators: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
+    """Evaluators that measure the same as another one, as `check` says it. key: of a mapping of
+    evaluators, on the command line."""
+    owners: dict[str, str] = {}
+    for name, evaluator in evaluators.items():
+        # Which names the evaluators of other plugins give is known when they have measured.
+        shared: dict[str, list[str]] = {}
+        for measure in getattr(evaluator, "measured", tuple)():
+            if (other := owners.setdefault(measure, name)) != name:
+                shared.setdefault(other, []).append(re.sub(r"\{\w+\}", "*", measure))
+        for other, measures in shared.items():
+            yield (
+                f"evaluators.{name}",
+                f"measures {', '.join(measures)}, which evaluators.{other} measures too: give it "
+                f"another label, or leave it out with {key}.{name}=null",
+            )

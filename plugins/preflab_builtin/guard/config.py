@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from preflab import option
+from preflab_builtin.evaluation.config import doubled
 
 
 class Part(StrEnum):
@@ -214,6 +215,7 @@ class GuardEvaluatorConfig:
         return [*(f"{self.label}/{name}" for name in own), *behind]
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is a guard."""
+        """There is a guard, and no two evaluators behind it measure the same."""
         if self.guard is None:
             yield "guard", "is not given: add +guard@evaluation.evaluators.KEY.guard=NAME"
+        yield from doubled(self.evaluators, "evaluation.evaluators.KEY.evaluators")

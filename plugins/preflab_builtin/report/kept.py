@@ -88,7 +88,7 @@ def section(data: Mapping[str, Any]) -> str:
     decisions = [_decision(row) for row in data["claims"]]
     undecided = sum(d.verdict in (Verdict.undecided, Verdict.unanswered) for d in decisions)
     facts = (
-        f"`{data['command']}`, ended {data['ended']}, commit {_commits(data)}; "
+        f"`{data['command']}`, ended {data['ended']}, commit {_commits(data) or 'not known'}; "
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "
         f"{undecided} undecided."
     )
@@ -126,6 +126,7 @@ def overview(summaries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _commits(data: Mapping[str, Any]) -> str:
+    """The versions that computed it; none where that was no checkout."""
     return ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
 
 

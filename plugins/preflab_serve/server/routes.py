@@ -27,7 +27,7 @@ from preflab_serve.server.access import WHO
 from preflab_serve.server.asked import Asked
 from preflab_serve.server.fields import Row
 from preflab_serve.server.shapes import Form, Object
-from preflab_serve.service import GUARD, Service
+from preflab_serve.service import Service
 
 LOG = logging.getLogger("preflab_serve")
 DONE = b"data: [DONE]\n\n"
@@ -83,7 +83,7 @@ class Routes:
         try:
             account.begin()
             name, texts = asking.moderation(parse(await request.body()))
-            rows = await self.service.moderated(name, texts)
+            name, rows = await self.service.moderated(name, texts)
         except Refused as refused:
             account.close(refused.status)
             raise
@@ -91,7 +91,7 @@ class Routes:
             account.close(500)
             raise
         account.close(200)
-        return JSON(shapes.moderation(rows, name or GUARD))
+        return JSON(shapes.moderation(rows, name))
 
     async def _asked(self, request: Request, read: Callable[[Row], Asked]) -> Response:
         """Answer a request, within the limits of its key, and note it in the log of use."""
@@ -176,7 +176,7 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
             more = text[len(sent[row.number]) :]
             if more or finish:
                 if answering.asked.echo and more and not sent[row.number]:
-                    more = row.behind_prompt.removesuffix(row.text) + more
+                    more = row.gap + more
                 sent[row.number] = text
                 yield form.delta(row.number, more, finish)
             if finish:
@@ -219,7 +219,7 @@ def whole(answering: Answering, logprobs: Sequence[Object | None]) -> Object:
 
 def text_of(answering: Answering, row: Growing) -> str:
     """The text of a choice, the prompt in front where it was asked for."""
-    return f"{row.prompt.text}{row.behind_prompt}" if answering.asked.echo else row.text
+    return f"{row.prompt.text}{row.gap}{row.text}" if answering.asked.echo else row.text
 
 
 def shown_logprobs(answering: Answering) -> list[Object | None]:

@@ -120,7 +120,7 @@ def offsets(row: Growing, ids: Sequence[int], echo: bool) -> list[int]:
     decode = row.tokenizer.decode
     prompt = len(row.prompt_ids) if echo else 0
     before = [len(decode(ids[:i])) for i in range(prompt)]
-    start = len(row.prompt.text) + len(row.behind_prompt) - len(row.text) if echo else 0
+    start = len(row.prompt.text) + len(row.gap) if echo else 0
     response = ids[prompt:]
     after = [
         start + len(row.tokenizer.decode_response(row.prompt, response[:i]))

@@ -14,6 +14,7 @@ from preflab.interfaces import Evaluation, Measure, Opinion, Subject
 from preflab.records import Prompt, Rollout
 from preflab.testing import FakeContext
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
+from preflab_builtin.evaluation.config import LengthConfig
 from preflab_builtin.guard import config as c
 from preflab_builtin.guard.evaluator import GuardEvaluator
 from preflab_builtin.guard.words import words
@@ -102,3 +103,14 @@ def test_all_that_an_evaluator_says_behind_the_guard_is_kept(tmp_path: Path) -> 
     config.evaluators["two"] = object()
     with pytest.raises(UserError, match="Two evaluators measure guarded/m,"):
         GuardEvaluator(config, Context(tmp_path)).evaluate(subject)
+
+
+def test_two_evaluators_behind_a_guard_that_measure_the_same_are_refused_before_work() -> None:
+    config = c.GuardEvaluatorConfig(
+        guard=c.WordsConfig(words=["idiot"]), evaluators={"one": LengthConfig()}
+    )
+    assert list(config.check()) == []
+    config.evaluators["two"] = LengthConfig()
+    ((key, wrong),) = config.check()
+    assert key == "evaluators.two"
+    assert "which evaluators.one measures too" in wrong
