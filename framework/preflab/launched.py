@@ -1,4 +1,4 @@
-"""What ``accelerate launch`` asks for by environment variables."""
+"""What ``torchrun`` and ``accelerate launch`` say by environment variables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,30 @@ from dataclasses import dataclass
 
 from preflab.errors import UserError
 
+OF_ONE = {"WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1, "RANK": 0, "LOCAL_RANK": 0}
+"""The numbers that launchers give each process. Their values with one process, which are also the
+least that they can be."""
 USE_FSDP = "ACCELERATE_USE_FSDP"
+ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+OTHERS = {
+    "ACCELERATE_USE_DEEPSPEED": (
+        "--use_deepspeed",
+        "preflab does not run DeepSpeed. Leave it out and give runtime.sharding=full, which "
+        "divides weights, gradients and moments as ZeRO-3 does.",
+    ),
+    "ACCELERATE_USE_MEGATRON_LM": (
+        "--use_megatron_lm",
+        "preflab does not run Megatron-LM. Leave it out and give runtime.sharding=full, which "
+        "divides weights, gradients and moments among all processes.",
+    ),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": (
+        "--use_parallelism_config",
+        "preflab has no tensor, context or sequence parallelism, and divides weights among all "
+        "processes only. Leave out --use_parallelism_config and every --parallelism_config_* word; "
+        "--use_fsdp (or runtime.sharding=full) divides weights, gradients and moments.",
+    ),
+}
+"""Ways to divide work that are not here: the variable that asks for one, its words, the cure."""
 PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 """What ``--mixed_precision`` calls the values of runtime.precision."""
 STRATEGIES = {"full_shard": True, "shard_grad_op": False, "no_shard": None}
@@ -27,42 +50,86 @@ class Launched:
     checkpointing: bool
 
 
+def number(name: str, variables: Mapping[str, str] = os.environ) -> int:
+    """What a launcher says by one of `OF_ONE`; that of one process where it is not set, or set to
+    nothing. `UserError` if it is no number or too small."""
+    given, least = variables.get(name, "").strip(), OF_ONE[name]
+    if given and (not given.isdecimal() or int(given) < least):
+        raise UserError(
+            f"The environment variable {name} is '{given}', but must be a whole number of at least "
+            f"{least}. torchrun and accelerate launch set it; for a job without them: unset {name}."
+        )
+    return int(given or least)
+
+
+def launched_processes(variables: Mapping[str, str], asked: int) -> int:
+    """Number of processes of the job: those of a launcher, or as many as runtime.processes asks
+    for. `UserError` if both say one and they differ."""
+    numbers = {name: number(name, variables) for name in OF_ONE}  # all, before any work
+    there = numbers["WORLD_SIZE"]
+    if there > 1 and asked not in (1, there):
+        raise UserError(
+            f"torchrun (or accelerate launch) started {there} processes, but runtime.processes="
+            f"{asked}: leave runtime.processes out, or start {asked} processes."
+        )
+    return max(there, asked)
+
+
 def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
     """What --use_fsdp asks for; None without it. `UserError` with the cure for what is asked and
     this engine does not do. precision: of the config."""
-    if variables.get("ACCELERATE_USE_DEEPSPEED") == "true":
+    for name, (words, wrong) in OTHERS.items():
+        if _is_true(variables, name):
+            raise UserError(f"accelerate launch {words}: {wrong}")
+    steps = variables.get(ACCUMULATION, "").strip()
+    if steps not in ("", "1"):
         raise UserError(
-            "accelerate launch --use_deepspeed: preflab does not run DeepSpeed. Leave it out and "
-            "give runtime.sharding=full, which divides weights, gradients and moments as ZeRO-3 "
-            "does."
+            f"{ACCUMULATION} is {steps}, but the config alone says how many rows an update is "
+            "made of: a pass of training reads runtime.micro_batch of them, and gradients are "
+            f"added up until all are read. Leave it out (unset {ACCUMULATION}); for larger updates "
+            "give the stage a larger batch."
         )
-    asked = variables.get("ACCELERATE_MIXED_PRECISION", "no")
-    if asked not in ("no", PRECISIONS[precision]):
-        own = {short: long for long, short in PRECISIONS.items()}.get(asked)
-        cure = f"runtime.precision={own}" if own else "runtime.precision=bfloat16 (bf16)"
-        raise UserError(
-            f"accelerate launch --mixed_precision {asked}, but runtime.precision is {precision}, "
-            f"and precision is part of a result: give {cure}, or launch with --mixed_precision "
-            f"{PRECISIONS[precision]}."
-        )
-    return _fsdp(variables) if variables.get(USE_FSDP) == "true" else None
+    _check_precision(variables.get("ACCELERATE_MIXED_PRECISION", "no"), precision)
+    return _fsdp(variables) if _is_true(variables, USE_FSDP) else None
 
 
 @contextlib.contextmanager
-def without_fsdp() -> Iterator[None]:
+def kept_from_accelerate() -> Iterator[None]:
     """Within it accelerate does not know of --use_fsdp: weights are divided here, and its own FSDP
-    refuses CPUs."""
-    given = os.environ.pop(USE_FSDP, None)
+    refuses CPUs. Nor of numbers that are set to nothing, which it could not read."""
+    empty = [name for name in OF_ONE if not os.environ.get(name, "").strip()]
+    given = {name: os.environ.pop(name) for name in (USE_FSDP, *empty) if name in os.environ}
     try:
         yield
     finally:
-        if given is not None:
-            os.environ[USE_FSDP] = given
+        os.environ.update(given)
+
+
+def _is_true(variables: Mapping[str, str], name: str) -> bool:
+    return variables.get(name, "").lower() == "true"  # as accelerate reads it
+
+
+def _check_precision(asked: str, precision: str) -> None:
+    """`UserError` for a ``--mixed_precision`` that is not the run's. What preflab does not have
+    (fp16, fp8) has one cure: the words that fit."""
+    if asked in ("no", PRECISIONS[precision]):
+        return
+    own = {short: long for long, short in PRECISIONS.items()}.get(asked)
+    fits = f"--mixed_precision {PRECISIONS[precision]}"
+    if own is None:
+        raise UserError(
+            f"accelerate launch --mixed_precision {asked}: preflab does not have it. Launch with "
+            f"{fits}, as runtime.precision={precision} says."
+        )
+    raise UserError(
+        f"accelerate launch --mixed_precision {asked}, but runtime.precision is {precision}, and "
+        f"precision is part of a result: give runtime.precision={own}, or launch with {fits}."
+    )
 
 
 def _fsdp(variables: Mapping[str, str]) -> Launched:
     for word in ("offload_params", "activation_checkpointing_offload"):
-        if variables.get(f"FSDP_{word.upper()}") == "true":
+        if _is_true(variables, f"FSDP_{word.upper()}"):
             raise UserError(
                 f"accelerate launch --fsdp_{word} true: preflab keeps weights and activations on "
                 f"their device. Launch with --fsdp_{word} false."
@@ -83,5 +150,5 @@ def _fsdp(variables: Mapping[str, str]) -> Launched:
     return Launched(
         divided=reshard is not None,
         reshard=reshard is not False,
-        checkpointing=variables.get("FSDP_ACTIVATION_CHECKPOINTING") == "true",
+        checkpointing=_is_true(variables, "FSDP_ACTIVATION_CHECKPOINTING"),
     )

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
-from preflab.launched import launched, without_fsdp
+from preflab.launched import kept_from_accelerate, launched, launched_processes, number
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
@@ -81,7 +81,7 @@ class RuntimeConfig:
     )
     processes: int = option(
         1,
-        "processes of a job on this machine, which the job starts itself",
+        "processes of a job in all: on one machine it starts them itself, on several torchrun does",
         ge=1,
         affects_result=False,
     )
@@ -135,22 +135,22 @@ class RuntimeConfig:
 
 def world_size() -> int:
     """Number of processes of this job, from the environment; known without torch."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return number("WORLD_SIZE")
 
 
 def is_main() -> bool:
     """Whether this is process 0 of its job: the one that writes and prints."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return number("RANK") == 0
 
 
 def local_rank() -> int:
     """This process's number among those of its job on this machine, 0 first."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return number("LOCAL_RANK")
 
 
 def local_world_size() -> int:
     """Number of processes of this job on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return number("LOCAL_WORLD_SIZE")
 
 
 def threads(config: RuntimeConfig) -> int | None:
@@ -193,8 +193,8 @@ def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeC
     """The config with what a launcher says by environment variables: ``torchrun`` how many
     processes there are, ``accelerate launch`` too, and by --use_fsdp that sharding is full.
     `UserError` with the cure for what it asks and this engine does not do."""
-    there = int(variables.get("WORLD_SIZE", "1"))
-    config = replace(config, processes=there) if there > config.processes else config
+    there = launched_processes(variables, config.processes)
+    config = config if there == config.processes else replace(config, processes=there)
     asked = launched(variables, config.precision.value)
     if asked is None:
         return config
@@ -258,7 +258,7 @@ class Runtime:
         # With one visible GPU a launcher may have given each process its own.
         if not cpu and 1 < gpus < here:
             raise UserError(too_many_processes(here, gpus))
-        with without_fsdp():
+        with kept_from_accelerate():
             accelerator = Accelerator(cpu=cpu)
         if world_size() != accelerator.num_processes:
             raise UserError(

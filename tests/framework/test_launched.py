@@ -1,15 +1,30 @@
-"""What `accelerate launch` asks for is taken over by the keys of runtime, or refused."""
+"""What `torchrun` and `accelerate launch` say is taken over by the keys of runtime, or refused."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from preflab import UserError
+from preflab.console.cli import main
 from preflab.engine.preflight import _of_sharding
-from preflab.runtime import Precision, RuntimeConfig, Sharding, as_launched
+from preflab.launched import ACCUMULATION
+from preflab.runtime import (
+    Precision,
+    RuntimeConfig,
+    Sharding,
+    as_launched,
+    is_main,
+    local_rank,
+    local_world_size,
+    world_size,
+)
 from preflab.settings import CheckpointConfig
 
 
@@ -32,6 +47,44 @@ def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
         as_launched(config, bf16)
     own = RuntimeConfig(precision=Precision.bfloat16)
     assert as_launched(own, bf16) is own
+
+
+@pytest.mark.parametrize("precision", list(Precision)[:2])
+@pytest.mark.parametrize("asked", ["fp16", "fp8"])
+def test_a_precision_that_is_not_there_has_one_cure_which_works(
+    asked: str, precision: Precision
+) -> None:
+    config = RuntimeConfig(precision=precision)
+    with pytest.raises(UserError, match=rf"--mixed_precision {asked}: .* not have it") as refused:
+        as_launched(config, {"ACCELERATE_MIXED_PRECISION": asked})
+    assert "give runtime.precision" not in str(refused.value)
+    (cure,) = re.findall(r"Launch with --mixed_precision (\w+)", str(refused.value))
+    assert as_launched(config, {"ACCELERATE_MIXED_PRECISION": cure}) is config
+
+
+@pytest.mark.parametrize(
+    ("variables", "cure"),
+    [
+        ({"ACCELERATE_USE_MEGATRON_LM": "true"}, r"--use_megatron_lm: .*runtime\.sharding=full"),
+        (
+            # accelerate takes it beside --use_fsdp --fsdp_version 2 alone.
+            {"ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_PARALLELISM_CONFIG": "true"},
+            r"no tensor, .* Leave out --use_parallelism_config .*--use_fsdp",
+        ),
+        (
+            {ACCUMULATION: "4"},
+            rf"{ACCUMULATION} is 4.* runtime\.micro_batch .* unset {ACCUMULATION}",
+        ),
+        ({ACCUMULATION: "auto"}, f"{ACCUMULATION} is auto"),
+    ],
+)
+def test_what_accelerate_does_and_preflab_does_not_is_refused(
+    variables: dict[str, str], cure: str
+) -> None:
+    with pytest.raises(UserError, match=cure):
+        as_launched(RuntimeConfig(), variables)
+    for off in ("false", "") if ACCUMULATION not in variables else ("1", ""):
+        assert as_launched(RuntimeConfig(), dict.fromkeys(variables, off)) == RuntimeConfig()
 
 
 @pytest.mark.parametrize(
@@ -91,3 +144,47 @@ def test_what_is_taken_over_is_said_also_where_nothing_is_divided() -> None:
     environment: Any = SimpleNamespace(run=SimpleNamespace(settings=settings), runtime=taken)
     (said,) = _of_sharding(environment)
     assert said.startswith("accelerate launch --use_fsdp is taken as runtime.checkpointing=true. ")
+
+
+@pytest.mark.parametrize("asked", [2, 8])
+def test_processes_that_a_launcher_did_not_start_are_refused(asked: int) -> None:
+    """Else the plan, the check of checkpoints and the noted circumstances would count ``asked``."""
+    cure = rf"started 4 processes, but runtime\.processes={asked}: leave runtime\.processes out"
+    with pytest.raises(UserError, match=cure):
+        as_launched(RuntimeConfig(processes=asked), {"WORLD_SIZE": "4"})
+    same = RuntimeConfig(processes=4)
+    assert as_launched(same, {"WORLD_SIZE": "4"}) is same
+    alone = RuntimeConfig(processes=asked)
+    assert as_launched(alone, {"WORLD_SIZE": "1"}) is alone  # the job starts them itself
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"])
+def test_a_variable_of_a_launcher_that_is_no_number_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads = {"WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": local_world_size}
+    reads |= {"RANK": is_main, "LOCAL_RANK": local_rank}
+    monkeypatch.setenv(name, "")
+    before = reads[name]()
+    monkeypatch.delenv(name)
+    assert reads[name]() == before  # set to nothing is not set
+    assert as_launched(RuntimeConfig(), {name: ""}) == RuntimeConfig()
+    for wrong in ("abc", "1.5", "-1"):
+        with pytest.raises(UserError, match=rf"{name} is '{wrong}', .*: unset {name}\."):
+            as_launched(RuntimeConfig(), {name: wrong})
+    monkeypatch.setenv(name, "abc")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "debug=fast"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"{name} is 'abc'" in said
+    assert "Traceback" not in said
+
+
+def test_accelerate_reads_no_number_that_is_set_to_nothing() -> None:
+    """It takes int() of them: a job with an empty variable would end with a traceback."""
+    code = "from preflab.runtime import Runtime, RuntimeConfig as C; print(Runtime(C()).rank)"
+    empty = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"), "")
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env={**os.environ, **empty}, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, b"0\n"), ended.stderr.decode()
