@@ -73,7 +73,7 @@ def test_a_precision_that_is_not_there_has_one_cure_which_works(
         ),
         (
             {ACCUMULATION: "4"},
-            rf"{ACCUMULATION} is 4.* runtime\.micro_batch .* unset {ACCUMULATION}",
+            rf"{ACCUMULATION} is 4.* runtime\.micro_batch .*\(unset {ACCUMULATION}",
         ),
         ({ACCUMULATION: "auto"}, f"{ACCUMULATION} is auto"),
     ],
