@@ -85,9 +85,9 @@ def _missing(error: MissingConfigException, config_dir: str) -> str:
         if group == "hydra/sweeper":
             return f"There is no {group} '{name}' here. {HAS_ITS_OWN}"
         named = " To name a run: name=NAME." if group == "arm" else ""
-        return (
-            f"There is no {group or 'config'} '{name}'. {allowed}{named}{registry().not_loaded()}"
-        )
+        install = registry().to_install(registry().stage_graph.groups.get(group, group), name)
+        said = f"There is no {group or 'config'} '{name}'. {allowed}{named}{install}"
+        return f"{said}{registry().not_loaded()}"
     folders = [sweeps_root(), *([Path(config_dir)] if config_dir else [])]
     studies = [path.stem for folder in folders for path in folder.glob("*.yaml")]
     return f"There is no study or config '{error.missing_cfg_file}'. {nearest(name, studies)}"

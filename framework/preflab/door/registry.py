@@ -30,6 +30,10 @@ OWN_COMMANDS = (
     *("plan", "plugins", "doctor", "artifacts", "report", "rerun", "runs", "new-plugin", "chat"),
 )
 
+ELSEWHERE = {("rollout", "vllm"): "preflab-vllm"}
+"""Components of distributions that lie beside preflab in its repository, in ``plugins/``, and are
+installed by themselves."""
+
 
 @dataclass
 class Registry:
@@ -71,7 +75,18 @@ class Registry:
             return self._components[kind, name]
         raise UserError(
             f"There is no {kind} called '{name}'. "
-            f"{nearest(name, self.names(kind))}{self.not_loaded()}"
+            f"{nearest(name, self.names(kind))}{self.to_install(kind, name)}{self.not_loaded()}"
+        )
+
+    def to_install(self, kind: str, name: str) -> str:
+        """What to add to a message that a component is not there: how to install it, if it is one
+        of `ELSEWHERE` and its distribution was not found."""
+        where = ELSEWHERE.get((kind, name))
+        if where is None or any(plugin.distribution == where for plugin in self.plugins):
+            return ""
+        return (
+            f" '{name}' comes with {where}, which is not installed: pip install ./plugins/{where} "
+            "in a clone of preflab's repository."
         )
 
     def not_loaded(self) -> str:

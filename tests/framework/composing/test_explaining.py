@@ -9,6 +9,7 @@ import pytest
 
 from preflab import UserError
 from preflab.composing.compose import parse
+from preflab.door.registry import ELSEWHERE
 from preflab.planning.reading import check_jobs
 
 SAID = {
@@ -72,6 +73,15 @@ def test_the_cure_is_named(words: tuple[str, ...]) -> None:
     said = str(caught.value)
     assert SAID[words] in said
     assert not re.search(r"[Hh]ydra\.cc|\bstruct\b|converted to|Merging|override_grammar", said)
+
+
+def test_a_component_of_a_distribution_beside_ours_comes_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ELSEWHERE, ("rollout", "beside"), "preflab-beside")
+    cure = r"no rollout 'beside'\. Allowed: .*pip install \./plugins/preflab-beside in a clone"
+    with pytest.raises(UserError, match=cure):
+        check_jobs(parse(("rollout=beside",)))
 
 
 def test_a_key_at_the_top_is_not_one_that_only_preflab_sets() -> None:
