@@ -50,7 +50,7 @@ def test_what_is_installed_by_itself_comes_with_the_command() -> None:
 
 def test_every_distribution_beside_ours_is_known() -> None:
     """ELSEWHERE says what the distributions in plugins/ offer, by their own words."""
-    offered = {}
+    offered: dict[tuple[str, str], str] = {}
     for about in (Path(__file__).parents[3] / "plugins").glob("*/pyproject.toml"):
         project = tomllib.loads(about.read_text(encoding="utf8"))["project"]
         assert project["name"] == about.parent.name  # which the command names as a folder
