@@ -152,6 +152,21 @@ def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(study.claims) == ["less_kl_more_reward"]
 
 
+def test_a_fact_leads_to_tests_that_are_there() -> None:
+    table = (ROOT / "tests" / "README.md").read_text(encoding="utf8").partition("| fact |")[2]
+    rows = [line.strip("|").split(" | ") for line in table.splitlines()[2:] if line.startswith("|")]
+    assert len(rows) >= 14
+    for fact, files, tests in rows:
+        texts = [
+            (ROOT / file).read_text(encoding="utf8") for file in re.findall(r"`([^`]+)`", files)
+        ]
+        found = [set(re.findall(r"^def (test_\w+)\(", text, re.MULTILINE)) for text in texts]
+        named = set(re.findall(r"`([^`]+)`", tests))
+        assert named, fact
+        assert named <= set().union(*found), fact
+        assert all(named & own for own in found), fact  # no file without a test of its own
+
+
 def anchors(page: Path) -> set[str]:
     """What links into a page may name: its headings, as GitHub spells them."""
     headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf8"), re.MULTILINE)
