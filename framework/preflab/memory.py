@@ -116,20 +116,22 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Division:
-    """What memory is divided by. micro_batch: rows of one training pass; processes: of the job;
-    sharded: each process holds its share of weights, gradients and moments, and one whole block at
-    a time; trained_share: of the weights that are trained (adapters: less than 1, and the reference
-    is then the policy without them); checkpointing: activations are kept at the borders of blocks
-    alone and computed again; cpu: the device is the processor; piece: bytes of tensors in one file
-    of a checkpoint, which is in memory `COPIES` times while it is written (0: none is counted);
-    gathers: process 0 gathers what is sharded before it writes; decoded: most rows that a process
-    decodes at a time (None: its share of them all; 0: an engine elsewhere does); offload: frozen
-    networks leave during updates."""
+class Placement:
+    """Where a stage computes, and what its memory is divided by. micro_batch: rows of one training
+    pass; processes: of the job; sharded: each process holds its share of weights, gradients and
+    moments, and whole what computes; reshard: a block's weights are let go of between the forward
+    and the backward pass; trained_share: of the weights that are trained (adapters: less than 1,
+    and the reference is then the policy without them); checkpointing: activations are kept at the
+    borders of blocks alone and computed again; cpu: the device is the processor; piece: bytes of
+    tensors in one file of a checkpoint, which is in memory `COPIES` times while it is written (0:
+    none is counted); gathers: process 0 gathers what is sharded before it writes; decoded: most
+    rows that a process decodes at a time (None: its share of them all; 0: an engine elsewhere
+    does); offload: frozen networks leave during updates."""
 
     micro_batch: int = 64
     processes: int = 1
     sharded: bool = False
+    reshard: bool = True
     trained_share: float = 1.0
     checkpointing: bool = False
     cpu: bool = True
@@ -137,6 +139,11 @@ class Division:
     gathers: bool = True
     decoded: int | None = None
     offload: bool = False
+
+    @property
+    def divides(self) -> bool:
+        """Whether weights are divided: one process has nobody to divide them with."""
+        return self.sharded and self.processes > 1
 
 
 @dataclass(frozen=True)
@@ -175,45 +182,56 @@ class Memory:
         return stays + max(update, judging, sampling, self.moments + self.checkpoint)
 
 
-def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
+def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     """The parts of the peak of a stage."""
-    shards = division.processes if division.sharded else 1
+    sharded = placement.divides
+    shards = placement.processes if sharded else 1
     network = shape.stored
-    adapters = division.trained_share < 1
+    adapters = placement.trained_share < 1
     frozen = float(load.frozen - (1 if adapters and load.reference else 0))
     trained = (load.trained + load.averages) * network / shards
-    learning = load.trained * NUMBER * shape.weights / shards * division.trained_share
-    rows = -(-load.rows // division.processes)
+    learning = load.trained * NUMBER * shape.weights / shards * placement.trained_share
+    rows = -(-load.rows // placement.processes)
     together = min(load.together, load.rows)
-    tokens = max(min(rows, division.micro_batch), together) * load.tokens
-    inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
+    tokens = max(min(rows, placement.micro_batch), together) * load.tokens
+    inner = shape.mlp * (2 if shape.gated else 1) + (0 if placement.cpu else shape.mlp)
     kept = KEPT_WIDTHS * shape.width + inner
-    layers = shape.layers * (shape.width if division.checkpointing else kept)
-    layers += kept if division.checkpointing else 0
+    layers = shape.layers * (shape.width if placement.checkpointing else kept)
+    layers += kept if placement.checkpointing else 0
     read = READ_WIDTHS * shape.width + 2 * shape.mlp
     logits = min(NUMBER * tokens * load.scored * shape.vocabulary, KEPT_LOGITS)
-    share = -(-load.sampled // division.processes)
-    decoded = share if division.decoded is None else min(share, division.decoded)
-    judged = min(share, division.micro_batch) * load.tokens * read * NUMBER
+    share = -(-load.sampled // placement.processes)
+    decoded = share if placement.decoded is None else min(share, placement.decoded)
+    judged = min(share, placement.micro_batch) * load.tokens * read * NUMBER
     training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
     # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
-    reordered = division.cpu and shape.width >= REORDERED_WIDTH
-    copies = int(reordered) + int(division.sharded)
+    reordered = placement.cpu and shape.width >= REORDERED_WIDTH
+    copies = int(reordered) + int(sharded)
     frozen *= network / shards
     return Memory(
-        process=PROCESS if division.cpu else 0,
+        process=PROCESS if placement.cpu else 0,
         trained=trained,
         gradients=learning,
         moments=2 * learning,
         frozen=frozen,
-        block=2 * NUMBER * shape.block if division.sharded else 0,
+        block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
         sampler=copies * network if decoded else 0,
-        checkpoint=_while_written(shape, load, division) if division.cpu else 0,
-        leaving=frozen if load.leaves and division.offload else 0,
+        checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
+        leaving=frozen if load.leaves and placement.offload else 0,
         judging=judged,
     )
+
+
+def _gathered(shape: ModelShape, reshard: bool) -> float:
+    """Bytes that are whole in a process where one network's weights are sharded, gradients
+    included. The root (embedding and head) is whole while every block computes, and when the
+    backward pass begins; networks are trained one after the other."""
+    root = shape.weights - shape.layers * shape.block
+    if reshard:
+        return 2 * NUMBER * (shape.block + root)
+    return NUMBER * (shape.weights + max(shape.block, root))
 
 
 def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
@@ -224,14 +242,14 @@ def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -
     return NUMBER * shape.weights * numbers
 
 
-def _while_written(shape: ModelShape, load: Load, division: Division) -> float:
+def _while_written(shape: ModelShape, load: Load, placement: Placement) -> float:
     """Bytes that process 0 holds, beside the networks, while it writes a checkpoint."""
-    if not division.piece:
+    if not placement.piece:
         return 0
-    state = checkpoint_size(shape, load, division.trained_share)
+    state = checkpoint_size(shape, load, placement.trained_share)
     largest = NUMBER * shape.width * max(shape.vocabulary, shape.mlp)
-    gathered = state if division.sharded and division.gathers else 0
-    return gathered + COPIES * min(state, max(division.piece, largest))
+    gathered = state if placement.divides and placement.gathers else 0
+    return gathered + COPIES * min(state, max(placement.piece, largest))
 
 
 def operations(shape: ModelShape, load: Load) -> float:

@@ -10,10 +10,10 @@ from typing import Protocol, runtime_checkable
 
 from preflab.door.blame import blamed
 from preflab.memory import (
-    Division,
     Load,
     Memory,
     ModelShape,
+    Placement,
     checkpoint_size,
     memory,
     operations,
@@ -78,7 +78,7 @@ class Sized:
             "weights in training": parts.trained,
             "gradients and moments": parts.gradients + parts.moments,
             "frozen weights": parts.frozen,
-            "a gathered block": parts.block,
+            "gathered weights and gradients": parts.block,
             "activations": parts.activations,
             "keys and values": parts.cache,
             "copies to sample with": parts.sampler,
@@ -116,7 +116,7 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     elsewhere = rollout is not None and not hasattr(rollout.config, "batch")
     engine = (ENGINE,) if load.sampled and elsewhere else ()
     divided = replace(
-        division(run.settings.runtime),
+        placement(run.settings.runtime),
         trained_share=share,
         piece=checkpoints.PIECE,
         gathers=not saves.sharded,
@@ -137,13 +137,14 @@ def _tokens(run: Run, shape: ModelShape) -> int:
     return min(tokens, shape.positions or tokens)
 
 
-def division(runtime: RuntimeConfig) -> Division:
+def placement(runtime: RuntimeConfig) -> Placement:
     """What the runtime divides memory by, as the config or a launcher says."""
     runtime = as_launched(runtime, os.environ)
-    return Division(
+    return Placement(
         micro_batch=runtime.micro_batch,
         processes=runtime.processes,
         sharded=runtime.sharding is Sharding.full,
+        reshard=runtime.reshard,
         checkpointing=runtime.checkpointing,
         cpu=not on_gpu(runtime),
         offload=runtime.offload,

@@ -10,11 +10,11 @@ import pytest
 
 from preflab.components import Inspection
 from preflab.composing.compose import parse
-from preflab.memory import Division, Load, ModelShape, memory
+from preflab.memory import Load, ModelShape, Placement, memory
 from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
-from preflab.planning.sizing import Sized, division, size, sized
+from preflab.planning.sizing import Sized, placement, size, sized
 from preflab.runtime import Device, RuntimeConfig
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
@@ -45,7 +45,7 @@ def test_a_stage_is_what_its_config_says() -> None:
         leaves=True,
     )
     shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
-    divided = Division(piece=checkpoints.PIECE, decoded=128)  # rollout.batch
+    divided = Placement(piece=checkpoints.PIECE, decoded=128)  # rollout.batch
     assert found.memory == memory(shape, load, divided)
     assert found.checkpoint == 2 * 3 * 4 * shape.weights
     assert found.tokens == 32
@@ -62,7 +62,7 @@ def test_a_stage_is_what_its_config_says() -> None:
     ],
 )
 def test_checkpoints_are_counted(saves: dict[str, Any], number: int) -> None:
-    sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Division())
+    sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Placement())
     found = Sized(sizes, 1e13, 64, 1e6, 10, CheckpointConfig(**saves))
     assert found.checkpoints(1e11) == number
     # 2 GB take 10 s at 200 MB/s, and 40 s pass between two: 100 s have room for two.
@@ -203,8 +203,9 @@ def test_the_runtime_divides(
     device: Device, here: bool, cpu: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("preflab.precision.has_gpu", lambda: here)
-    found = division(RuntimeConfig(device=device, processes=2, micro_batch=8, offload=True))
-    assert found == Division(micro_batch=8, processes=2, cpu=cpu, offload=True)
+    settings = RuntimeConfig(device=device, processes=2, micro_batch=8, offload=True, reshard=False)
+    expected = Placement(micro_batch=8, processes=2, cpu=cpu, offload=True, reshard=False)
+    assert placement(settings) == expected
 
 
 def test_sizes_have_a_unit_that_fits() -> None:
