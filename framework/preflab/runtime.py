@@ -225,10 +225,9 @@ def weight(rows: Sequence[Any]) -> float:
 class Runtime:
     """The processes and device of one job. Gradients are summed over processes, never averaged:
     losses are sums divided by one global denominator, so the result does not depend on how rows
-    are split."""
+    are split. looks: nothing is computed, and a GPU that is named may be on another machine."""
 
     def __init__(self, config: RuntimeConfig, looks: bool = False) -> None:
-        """looks: nothing is computed, so that a GPU that is named may be on another machine."""
         self.config, self._looks = as_launched(config, os.environ), looks
         # Several processes meet at once. One alone computes nothing yet, and in `plan` never.
         if world_size() > 1 or "torch" in sys.modules:
