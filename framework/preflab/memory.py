@@ -31,7 +31,8 @@ tensors themselves."""
 class ModelShape:
     """Sizes of a decoder. mlp: width F inside the MLP; gated: the MLP has three matrices (Llama)
     rather than two (GPT-2); positions: learned ones (0: rotary); tied: the unembedding is the
-    embedding; adapters: rank of those that are trained instead of the weights (0: none); bits: of a
+    embedding; adapters: rank of those that are trained instead of the weights (0: none); adapted:
+    inputs and outputs of the matrices of a block that have one (None: all of them); bits: of a
     number in the matrices beside adapters."""
 
     layers: int
@@ -45,6 +46,7 @@ class ModelShape:
     tied: bool = True
     head_width: int = 0
     adapters: int = 0
+    adapted: tuple[tuple[int, int], ...] | None = None
     bits: int = 32
 
     @property
@@ -57,14 +59,30 @@ class ModelShape:
 
     @property
     def trained_share(self) -> float:
-        """Of the weights, what is trained: 1 without adapters; with them, an adapter on every
-        projection, r * (inputs + outputs) numbers each."""
+        """Of the weights, what is trained: 1 without adapters; with them, r * (inputs +
+        outputs) numbers beside each matrix that has one."""
         if not self.adapters:
             return 1.0
+        sides = sum(map(sum, self.adapted or self.projections))
+        return self.adapters * self.layers * sides / self.weights
+
+    @property
+    def merged(self) -> float:
+        """Bytes of the copies, adapters included, that sampling makes of the matrices with
+        adapters. None is made of those in 4 bits."""
+        if not self.adapters or self.bits != 32:
+            return 0.0
+        numbers = sum(i * o for i, o in self.adapted or self.projections)
+        return float(NUMBER * self.layers * numbers)
+
+    @property
+    def projections(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of each matrix of a block: queries, keys, values, output, MLP."""
         queries = (self.head_width or self.width // self.heads) * self.heads
-        attention = 4 * self.width + 2 * queries + 2 * self.key_width
-        mlp = (3 if self.gated else 2) * (self.width + self.mlp)
-        return self.adapters * self.layers * (attention + mlp) / self.weights
+        keys = (self.width, self.key_width)
+        inner = [(self.width, self.mlp)] * (2 if self.gated else 1)
+        mlp = (*inner, (self.mlp, self.width))
+        return (self.width, queries), keys, keys, (queries, self.width), *mlp
 
     @property
     def key_width(self) -> int:
@@ -74,9 +92,7 @@ class ModelShape:
     @property
     def block(self) -> int:
         """Numbers in the matrices of one block."""
-        queries = (self.head_width or self.width // self.heads) * self.heads
-        attention = 2 * self.width * (queries + self.key_width)
-        return attention + (3 if self.gated else 2) * self.width * self.mlp
+        return sum(inputs * outputs for inputs, outputs in self.projections)
 
     @property
     def weights(self) -> int:
@@ -87,16 +103,16 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stage does with models of one shape. trained, frozen: networks in memory; reference:
-    whether a frozen one is the policy before training; rows: rows that one step trains on, tokens:
-    of each; passes: forward passes of all tokens of a step, a trained one counting three; scored:
-    share of the tokens whose logits are needed; sampled: rows that all processes sample together;
-    steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
-    trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
-    that (`runtime.offload`); averages: averages of a trained network's weights that are kept beside
-    it; together: rows that no pass divides; asks: nested components may ask the reward model, which
-    is then one frozen network more (`preflab.planning.sizing` knows that); uncounted: what is in
-    none of these numbers, in words."""
+    """What a stage does with models of one shape. trained, frozen: networks in memory; shared: of
+    the frozen ones, those on whose weights adapters are trained; rows: rows that one step trains
+    on, tokens: of each; passes: forward passes of all tokens of a step, a trained one counting
+    three; scored: share of the tokens whose logits are needed; sampled: rows that all processes
+    sample together; steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0:
+    as many as it trains on at a time; leaves: frozen networks leave memory during updates where the
+    run asks for that (`runtime.offload`); averages: averages of a trained network's weights that
+    are kept beside it; together: rows that no pass divides; asks: nested components may ask the
+    reward model, which is then one frozen network more (`preflab.planning.sizing` knows that);
+    uncounted: what is in none of these numbers, in words."""
 
     trained: int
     rows: int
@@ -104,7 +120,7 @@ class Load:
     passes: float
     steps: int = 0
     frozen: int = 0
-    reference: bool = False
+    shared: int = 0
     scored: float = 1.0
     sampled: int = 0
     batch: int = 0
@@ -120,13 +136,12 @@ class Placement:
     """Where a stage computes, and what its memory is divided by. micro_batch: rows of one training
     pass; processes: of the job; sharded: each process holds its share of weights, gradients and
     moments, and whole what computes; reshard: a block's weights are let go of between the forward
-    and the backward pass; trained_share: of the weights that are trained (adapters: less than 1,
-    and the reference is then the policy without them); checkpointing: activations are kept at the
-    borders of blocks alone and computed again; cpu: the device is the processor; piece: bytes of
-    tensors in one file of a checkpoint, which is in memory `COPIES` times while it is written (0:
-    none is counted); gathers: process 0 gathers what is sharded before it writes; decoded: most
-    rows that a process decodes at a time (None: its share of them all; 0: an engine elsewhere
-    does); offload: frozen networks leave during updates."""
+    and the backward pass; trained_share: of the weights that are trained (adapters: less than 1);
+    checkpointing: activations are kept at the borders of blocks alone and computed again; cpu: the
+    device is the processor; piece: bytes of tensors in one file of a checkpoint, which is in memory
+    `COPIES` times while it is written (0: none is counted); gathers: process 0 gathers what is
+    sharded before it writes; decoded: most rows that a process decodes at a time (None: its share
+    of them all; 0: an engine elsewhere does); offload: frozen networks leave during updates."""
 
     micro_batch: int = 64
     processes: int = 1
@@ -187,8 +202,7 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     sharded = placement.divides
     shards = placement.processes if sharded else 1
     network = shape.stored
-    adapters = placement.trained_share < 1
-    frozen = float(load.frozen - (1 if adapters and load.reference else 0))
+    frozen = float(load.frozen - load.shared)
     trained = (load.trained + load.averages) * network / shards
     learning = load.trained * NUMBER * shape.weights / shards * placement.trained_share
     rows = -(-load.rows // placement.processes)
@@ -204,7 +218,8 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     decoded = share if placement.decoded is None else min(share, placement.decoded)
     judged = min(share, placement.micro_batch) * load.tokens * read * NUMBER
     training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
-    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
+    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows, a
+    # copy with adapters in it beside the copy that is reordered.
     reordered = placement.cpu and shape.width >= REORDERED_WIDTH
     copies = int(reordered) + int(sharded)
     frozen *= network / shards
@@ -217,7 +232,7 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
         block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
-        sampler=copies * network if decoded else 0,
+        sampler=copies * network + (shape.merged if load.trained else 0) if decoded else 0,
         checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
         leaving=frozen if load.leaves and placement.offload else 0,
         judging=judged,

@@ -12,7 +12,7 @@ TINY = ModelShape(4, 128, 4, 4, 512, 2048, positions=512, gated=False)
 SMALL = ModelShape(6, 384, 6, 6, 1536, 2048, positions=512, gated=False)
 SMOL = ModelShape(30, 576, 9, 3, 1536, 49152)
 
-PPO = Load(trained=2, frozen=2, reference=True, rows=16, tokens=96, passes=11, sampled=64)
+PPO = Load(trained=2, frozen=2, rows=16, tokens=96, passes=11, sampled=64)
 SHORT = replace(PPO, rows=4, tokens=64, sampled=8)
 SAMPLING = Load(trained=0, frozen=1, rows=64, tokens=96, passes=1, sampled=64)
 # The largest batch of 32 lognormal lengths has about 97 tokens a row.
@@ -79,12 +79,25 @@ def test_frozen_networks_that_leave_are_not_there_beside_the_gradients() -> None
     assert memory(SMOL, PPO, Placement(offload=True)).total == stays.total  # nothing can leave
 
 
-def test_adapters_need_no_reference_and_few_moments() -> None:
+def test_adapters_need_few_moments_and_not_the_networks_that_share_their_weights() -> None:
     full = memory(SMOL, PPO, Placement())
-    adapted = memory(SMOL, PPO, Placement(trained_share=0.01))
+    adapted = memory(SMOL, replace(PPO, shared=1), Placement(trained_share=0.01))
     assert adapted.trained == full.trained
     assert adapted.frozen == full.frozen / 2
     assert adapted.moments == full.moments / 100
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_sampling_copies_the_matrices_with_adapters(cpu: bool) -> None:
+    """All matrices of the blocks, or queries and values alone (576 to 576 and to 192), beside the
+    copy that a CPU lays out anew. Policies that no stage trains have no adapters."""
+    rank = replace(SMOL, adapters=16)
+    some = replace(rank, adapted=((576, 576), (576, 192)))
+    without, whole, two = (memory(s, PPO, Placement(cpu=cpu)).sampler for s in (SMOL, rank, some))
+    assert whole == without + 4 * 30 * SMOL.block
+    assert two == without + 4 * 30 * 576 * (576 + 192)
+    sampled = replace(PPO, trained=0)
+    assert memory(rank, sampled, Placement(cpu=cpu)).sampler == without
 
 
 def test_averages_are_whole_copies_of_the_weights() -> None:
@@ -109,6 +122,8 @@ def test_adapters_are_a_share_of_the_weights() -> None:
     shape = ModelShape(1, 4, 2, 1, 8, 10)
     assert shape.trained_share == 1
     assert replace(shape, adapters=2).trained_share == 128 / 184
+    # q alone: 2 x (4 + 4).
+    assert replace(shape, adapters=2, adapted=((4, 4),)).trained_share == 16 / 184
 
 
 def test_checkpointing_keeps_one_block_and_the_borders() -> None:

@@ -110,6 +110,7 @@ def sized(run: Run, stage: Stage) -> Sized | None:
         load = config.load(tokens, run.counts())
     if load.asks and "reward_model" in words(stage.choice):
         load = replace(load, frozen=load.frozen + 1)
+    load = replace(load, shared=len(shared(run, stage)))
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
     rollout = run.choices.get("rollout")
@@ -127,6 +128,22 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     needed = memory(shape, load, divided)
     uncounted = (*load.uncounted, *engine)
     return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers, uncounted)
+
+
+def shared(run: Run, stage: Stage) -> set[str]:
+    """Which of "reference" and "reward_model" are on the weights of the networks that a stage
+    trains, so that they take no memory of their own and cannot leave it: none without adapters.
+    Configs say by a method ``shared()`` which would be. A reward model with members is not: one of
+    them would be."""
+    shape = inspect(run.choices["policy"]).shape
+    if shape is None or not shape.adapters:
+        return set()
+    found = set(getattr(stage.choice.config, "shared", tuple)())
+    if "reward_model" in found:
+        choice = run.choices["reward_model"]
+        network = choice.component.procedure is not None or inspect(choice).tokenizer
+        found -= set() if network and not choice.nested else {"reward_model"}
+    return found
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:

@@ -14,7 +14,7 @@ from preflab.memory import Load, ModelShape, Placement, memory
 from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
-from preflab.planning.sizing import Sized, placement, size, sized
+from preflab.planning.sizing import Sized, placement, shared, size, sized
 from preflab.runtime import Device, RuntimeConfig
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
@@ -38,7 +38,6 @@ def test_a_stage_is_what_its_config_says() -> None:
         *(2, config.minibatch, 32),
         passes=5 + 6 * config.epochs,
         frozen=2,
-        reference=True,
         scored=0.5,
         batch=config.batch,
         sampled=config.batch,
@@ -163,8 +162,7 @@ def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
     """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
     stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
     without, with_one = (stage.choice.config.load(32, {}) for stage in stages if stage)
-    assert (without.frozen, without.reference) == (1, False)
-    assert (with_one.frozen, with_one.reference) == (2, True)
+    assert (without.frozen, with_one.frozen) == (1, 2)
     assert without.passes == with_one.passes - 1
 
 
@@ -180,7 +178,32 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found is not None
         parts.append(found.memory)
     assert parts[1].moments < parts[0].moments / 10
-    assert parts[1].frozen == parts[0].frozen / 2  # the reference is the policy without them
+    # The reference is the policy without them, and the value network is the reward model with them.
+    assert (parts[0].frozen, parts[1].frozen) == (2 * shape.stored, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "on_trained"),
+    [
+        ("algorithm=ppo", {"reference", "reward_model"}),
+        ("algorithm=ppo algorithm.kl.coef=0", {"reward_model"}),
+        ("algorithm=ppo algorithm.kl.reference=sft", {"reward_model"}),
+        ("algorithm=ppo reward_model=length", {"reference"}),  # it has no network
+        ("algorithm=rloo", {"reference"}),  # no value network
+        ("algorithm=dpo", set()),
+    ],
+)
+def test_which_frozen_networks_are_on_trained_weights(
+    words: str, on_trained: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With adapters alone; without them every network has weights of its own."""
+    run = run_of("policy=tiny", *words.split())
+    stage = run.stage("algorithm")
+    assert stage is not None
+    assert shared(run, stage) == set()
+    shape = ModelShape(4, 128, 4, 4, 512, 512, adapters=4)
+    monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: Inspection(shape=shape))
+    assert shared(run, stage) == on_trained
 
 
 def test_a_stage_without_models_of_its_own_is_not_reckoned() -> None:
