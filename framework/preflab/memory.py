@@ -85,6 +85,11 @@ class ModelShape:
         return (self.width, queries), keys, keys, (queries, self.width), *mlp
 
     @property
+    def last_is_adapted(self) -> bool:
+        """Whether the MLP's last matrix has an adapter, where there are some."""
+        return self.adapted is None or self.projections[-1] in self.adapted
+
+    @property
     def key_width(self) -> int:
         """Numbers in the keys of a token and layer, G * d."""
         return (self.head_width or self.width // self.heads) * self.key_heads
@@ -208,7 +213,9 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     rows = -(-load.rows // placement.processes)
     together = min(load.together, load.rows)
     tokens = max(min(rows, placement.micro_batch), together) * load.tokens
-    inner = shape.mlp * (2 if shape.gated else 1) + (0 if placement.cpu else shape.mlp)
+    # What the last matrix of the MLP reads is kept on a GPU, and for that matrix's adapter.
+    keeps = not placement.cpu or (shape.adapters and shape.last_is_adapted)
+    inner = shape.mlp * (2 if shape.gated else 1) + (shape.mlp if keeps else 0)
     kept = KEPT_WIDTHS * shape.width + inner
     layers = shape.layers * (shape.width if placement.checkpointing else kept)
     layers += kept if placement.checkpointing else 0

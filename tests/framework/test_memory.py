@@ -134,6 +134,19 @@ def test_checkpointing_keeps_one_block_and_the_borders() -> None:
     assert checkpointed == 4 * tokens * (30 * 576 + kept)
 
 
+def test_an_adapter_of_the_last_matrix_keeps_what_that_reads() -> None:
+    """Of a Llama of width 576 with adapters on all matrices a pass of torch was seen to keep 10,907
+    numbers of a token and layer, and 9,164 without adapters."""
+    load = replace(SFT, scored=0)
+    without, rank = Placement(), Placement(trained_share=0.03)
+    adapted = replace(SMOL, adapters=16)
+    kept = {s: memory(s, load, p).activations for s, p in ((SMOL, without), (adapted, rank))}
+    assert kept[SMOL] / (4 * 32 * 97 * 30) == pytest.approx(9164, rel=0.03)
+    assert kept[adapted] / (4 * 32 * 97 * 30) == pytest.approx(10907, rel=0.03)
+    attention = replace(adapted, adapted=((576, 576),))
+    assert memory(attention, load, rank).activations == kept[SMOL]
+
+
 def test_a_checkpoint_counts_while_it_is_written() -> None:
     """GPT-2 8 x 512 in SFT held 1,589 MB with one in pieces of 256 MB, and 1,181 without. Gradients
     and activations are gone by then: 430 MB of the program, 105 of weights, 210 of moments and

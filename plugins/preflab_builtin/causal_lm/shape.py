@@ -51,7 +51,11 @@ def _adapted(shape: ModelShape, targets: Sequence[str]) -> tuple[tuple[int, int]
     target is none of the names that GPT-2 and Llama have."""
     queries, keys, values, output, *mlp = shape.projections
     if shape.gated:
-        names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        first, last = (
+            ("q_proj", "k_proj", "v_proj", "o_proj"),
+            ("gate_proj", "up_proj", "down_proj"),
+        )
+        names: tuple[str, ...] = (*first, *last)
         sizes = (queries, keys, values, output, *mlp)
     else:
         names = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
