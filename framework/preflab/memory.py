@@ -174,7 +174,7 @@ class Memory:
     logits included; cache: keys and values while sampling; sampler: copies of the policy that
     sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
     host); leaving: of the frozen weights, those that leave during updates; judging: of the
-    activations, those of a judging pass."""
+    activations, those of a judging pass; kept: of the sampler, what a CPU keeps for later."""
 
     process: float
     trained: float
@@ -188,16 +188,19 @@ class Memory:
     checkpoint: float = 0.0
     leaving: float = 0.0
     judging: float = 0.0
+    kept: float = 0.0
 
     @property
     def total(self) -> float:
-        """The peak. A CPU keeps freed memory for the next tensors of that size, so that the cache
-        and the activations both count. Moments stay from the first update on; a copy of the policy
+        """The peak. A CPU keeps freed memory for the next tensors of that size: so the cache and the
+        activations both count, and gradients and moments take the place of the copies to sample
+        with, which activations do not. Moments stay from the first update on; a copy of the policy
         is gone when gradients are made, and gradients and activations are when a checkpoint is
         written."""
         stays = self.process + self.trained + self.frozen - self.leaving + self.cache
-        update = self.gradients + self.moments + self.block + self.activations
-        judging = self.leaving + self.moments + self.block + self.judging
+        trained = max(self.kept, self.gradients + self.moments)
+        update = trained + self.block + self.activations
+        judging = self.leaving + max(self.kept, self.moments) + self.block + self.judging
         sampling = self.sampler + max(self.moments, self.leaving)
         return stays + max(update, judging, sampling, self.moments + self.checkpoint)
 
@@ -230,6 +233,7 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     reordered = placement.cpu and shape.width >= REORDERED_WIDTH
     copies = int(reordered) + int(sharded)
     frozen *= network / shards
+    sampler = copies * network + (shape.merged if load.trained else 0) if decoded else 0
     return Memory(
         process=PROCESS if placement.cpu else 0,
         trained=trained,
@@ -239,10 +243,11 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
         block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
-        sampler=copies * network + (shape.merged if load.trained else 0) if decoded else 0,
+        sampler=sampler,
         checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
         leaving=frozen if load.leaves and placement.offload else 0,
         judging=judged,
+        kept=sampler if placement.cpu and not sharded else 0,
     )
 
 
