@@ -192,8 +192,8 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """The peak. A CPU keeps freed memory for the next tensors of that size: so the cache and the
-        activations both count, and gradients and moments take the place of the copies to sample
+        """The peak. A CPU keeps freed memory for the next tensors of that size: so the cache and
+        the activations both count, and gradients and moments take the place of the copies to sample
         with, which activations do not. Moments stay from the first update on; a copy of the policy
         is gone when gradients are made, and gradients and activations are when a checkpoint is
         written."""

@@ -25,7 +25,7 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
-from preflab.planning.sizing import DISK, shared, size, sized
+from preflab.planning.sizing import DISK, has_network, shared, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, as_launched
 from preflab.sampling import is_foreign
@@ -183,8 +183,7 @@ def _of_offload(run: Run) -> Iterator[str]:
             "with adapters (policy.lora) what there is of them is on the weights of the networks "
             "in training, which stay"
         )
-    scorers = run.choices["reward_model"].all() if "reward_model" in leaving else ()
-    networks = any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+    networks = "reward_model" in leaving and has_network(run)
     if "reference" not in leaving and not networks:
         yield (
             "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "

@@ -110,6 +110,8 @@ def sized(run: Run, stage: Stage) -> Sized | None:
         load = config.load(tokens, run.counts())
     if load.asks and "reward_model" in words(stage.choice):
         load = replace(load, frozen=load.frozen + 1)
+    if "reward_model" in getattr(config, "offloaded", tuple)() and not has_network(run):
+        load = replace(load, frozen=load.frozen - 1)
     load = replace(load, shared=len(shared(run, stage)))
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
@@ -139,11 +141,15 @@ def shared(run: Run, stage: Stage) -> set[str]:
     if shape is None or not shape.adapters:
         return set()
     found = set(getattr(stage.choice.config, "shared", tuple)())
-    if "reward_model" in found:
-        choice = run.choices["reward_model"]
-        network = choice.component.procedure is not None or inspect(choice).tokenizer
-        found -= set() if network and not choice.nested else {"reward_model"}
+    if run.choices["reward_model"].nested or not has_network(run):
+        found.discard("reward_model")
     return found
+
+
+def has_network(run: Run) -> bool:
+    """Whether the reward model of a run, or a part of it, scores with a network."""
+    scorers = run.choices["reward_model"].all()
+    return any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:

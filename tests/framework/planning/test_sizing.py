@@ -182,6 +182,18 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (parts[0].frozen, parts[1].frozen) == (2 * shape.stored, 0)
 
 
+@pytest.mark.parametrize(("reward", "networks"), [("kwise", 2), ("length", 1)])
+def test_a_reward_without_a_network_takes_no_memory(reward: str, networks: int) -> None:
+    """The reference, and a reward model of kwise."""
+    run = run_of("policy=tiny", "algorithm=ppo", f"reward_model={reward}")
+    stage, shape = run.stage("algorithm"), inspect(run.choices["policy"]).shape
+    assert stage is not None
+    assert shape is not None
+    found = sized(run, stage)
+    assert found is not None
+    assert found.memory.frozen == networks * shape.stored
+
+
 @pytest.mark.parametrize(
     ("words", "on_trained"),
     [
