@@ -110,7 +110,7 @@ def sized(run: Run, stage: Stage) -> Sized | None:
         load = config.load(tokens, run.counts())
     if load.asks and "reward_model" in words(stage.choice):
         load = replace(load, frozen=load.frozen + 1)
-    if "reward_model" in getattr(config, "offloaded", tuple)() and not has_network(run):
+    if "reward_model" in getattr(config, "offloaded", tuple)() and _scores_without_a_model(run):
         load = replace(load, frozen=load.frozen - 1)
     load = replace(load, shared=len(shared(run, stage)))
     flops = operations(shape, load) * load.steps
@@ -150,6 +150,13 @@ def has_network(run: Run) -> bool:
     """Whether the reward model of a run, or a part of it, scores with a network."""
     scorers = run.choices["reward_model"].all()
     return any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+
+
+def _scores_without_a_model(run: Run) -> bool:
+    """Whether the reward model of a run is arithmetic. One that reads something, as a judge reads
+    its model, counts as a network of the policy's size."""
+    scorers = run.choices["reward_model"].all()
+    return not has_network(run) and not any(inspect(c).content for c in scorers)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:
