@@ -65,9 +65,8 @@ def _adapted(shape: ModelShape, targets: Sequence[str]) -> tuple[tuple[int, int]
     groups = {"attention": attention, "mlp": names[len(attention) :], "all": names}
     chosen = set[str]()
     for target in targets:
-        last = target.removeprefix("self_attn.") if shape.gated else target
-        last = last.removeprefix("mlp.") if shape.gated else last
-        found = groups.get(target) or [name for name in names if f".{name}".endswith(f".{last}")]
+        end = target.removeprefix("self_attn.").removeprefix("mlp.") if shape.gated else target
+        found = groups.get(target) or [name for name in names if f".{name}".endswith(f".{end}")]
         if not found:
             return None
         chosen |= {*found}
