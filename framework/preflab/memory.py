@@ -31,7 +31,8 @@ tensors themselves."""
 class ModelShape:
     """Sizes of a decoder. mlp: width F inside the MLP; gated: the MLP has three matrices (Llama)
     rather than two (GPT-2); positions: learned ones (0: rotary); tied: the unembedding is the
-    embedding; adapters: rank of those that are trained instead of the weights (0: none); bits: of a
+    embedding; adapters: rank of those that are trained instead of the weights (0: none); adapted:
+    inputs and outputs of the matrices of a block that have one (None: all of them); bits: of a
     number in the matrices beside adapters."""
 
     layers: int
@@ -45,6 +46,7 @@ class ModelShape:
     tied: bool = True
     head_width: int = 0
     adapters: int = 0
+    adapted: tuple[tuple[int, int], ...] | None = None
     bits: int = 32
 
     @property
@@ -57,14 +59,35 @@ class ModelShape:
 
     @property
     def trained_share(self) -> float:
-        """Of the weights, what is trained: 1 without adapters; with them, an adapter on every
-        projection, r * (inputs + outputs) numbers each."""
+        """Of the weights, what is trained: 1 without adapters; with them, r * (inputs +
+        outputs) numbers beside each matrix that has one."""
         if not self.adapters:
             return 1.0
+        sides = sum(map(sum, self.adapted or self.projections))
+        return self.adapters * self.layers * sides / self.weights
+
+    @property
+    def merged(self) -> float:
+        """Bytes of the copies, adapters included, that sampling makes of the matrices with
+        adapters. None is made of those in 4 bits."""
+        if not self.adapters or self.bits != 32:
+            return 0.0
+        numbers = sum(i * o for i, o in self.adapted or self.projections)
+        return float(NUMBER * self.layers * numbers)
+
+    @property
+    def projections(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of each matrix of a block: queries, keys, values, output, MLP."""
         queries = (self.head_width or self.width // self.heads) * self.heads
-        attention = 4 * self.width + 2 * queries + 2 * self.key_width
-        mlp = (3 if self.gated else 2) * (self.width + self.mlp)
-        return self.adapters * self.layers * (attention + mlp) / self.weights
+        keys = (self.width, self.key_width)
+        inner = [(self.width, self.mlp)] * (2 if self.gated else 1)
+        mlp = (*inner, (self.mlp, self.width))
+        return (self.width, queries), keys, keys, (queries, self.width), *mlp
+
+    @property
+    def last_is_adapted(self) -> bool:
+        """Whether the MLP's last matrix has an adapter, where there are some."""
+        return self.adapted is None or self.projections[-1] in self.adapted
 
     @property
     def key_width(self) -> int:
@@ -74,9 +97,7 @@ class ModelShape:
     @property
     def block(self) -> int:
         """Numbers in the matrices of one block."""
-        queries = (self.head_width or self.width // self.heads) * self.heads
-        attention = 2 * self.width * (queries + self.key_width)
-        return attention + (3 if self.gated else 2) * self.width * self.mlp
+        return sum(inputs * outputs for inputs, outputs in self.projections)
 
     @property
     def weights(self) -> int:
@@ -87,16 +108,16 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stage does with models of one shape. trained, frozen: networks in memory; reference:
-    whether a frozen one is the policy before training; rows: rows that one step trains on, tokens:
-    of each; passes: forward passes of all tokens of a step, a trained one counting three; scored:
-    share of the tokens whose logits are needed; sampled: rows that all processes sample together;
-    steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it
-    trains on at a time; leaves: frozen networks leave memory during updates where the run asks for
-    that (`runtime.offload`); averages: averages of a trained network's weights that are kept beside
-    it; together: rows that no pass divides; asks: nested components may ask the reward model, which
-    is then one frozen network more (`preflab.planning.sizing` knows that); uncounted: what is in
-    none of these numbers, in words."""
+    """What a stage does with models of one shape. trained, frozen: networks in memory; shared: of
+    the frozen ones, those on whose weights adapters are trained; rows: rows that one step trains
+    on, tokens: of each; passes: forward passes of all tokens of a step, a trained one counting
+    three; scored: share of the tokens whose logits are needed; sampled: rows that all processes
+    sample together; steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0:
+    as many as it trains on at a time; leaves: frozen networks leave memory during updates where the
+    run asks for that (`runtime.offload`); averages: averages of a trained network's weights that
+    are kept beside it; together: rows that no pass divides; asks: nested components may ask the
+    reward model, which is then one frozen network more (`preflab.planning.sizing` knows that);
+    uncounted: what is in none of these numbers, in words."""
 
     trained: int
     rows: int
@@ -104,7 +125,7 @@ class Load:
     passes: float
     steps: int = 0
     frozen: int = 0
-    reference: bool = False
+    shared: int = 0
     scored: float = 1.0
     sampled: int = 0
     batch: int = 0
@@ -116,20 +137,21 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Division:
-    """What memory is divided by. micro_batch: rows of one training pass; processes: of the job;
-    sharded: each process holds its share of weights, gradients and moments, and one whole block at
-    a time; trained_share: of the weights that are trained (adapters: less than 1, and the reference
-    is then the policy without them); checkpointing: activations are kept at the borders of blocks
-    alone and computed again; cpu: the device is the processor; piece: bytes of tensors in one file
-    of a checkpoint, which is in memory `COPIES` times while it is written (0: none is counted);
-    gathers: process 0 gathers what is sharded before it writes; decoded: most rows that a process
-    decodes at a time (None: its share of them all; 0: an engine elsewhere does); offload: frozen
-    networks leave during updates."""
+class Placement:
+    """Where a stage computes, and what its memory is divided by. micro_batch: rows of one training
+    pass; processes: of the job; sharded: each process holds its share of weights, gradients and
+    moments, and whole what computes; reshard: a block's weights are let go of between the forward
+    and the backward pass; trained_share: of the weights that are trained (adapters: less than 1);
+    checkpointing: activations are kept at the borders of blocks alone and computed again; cpu: the
+    device is the processor; piece: bytes of tensors in one file of a checkpoint, which is in memory
+    `COPIES` times while it is written (0: none is counted); gathers: process 0 gathers what is
+    sharded before it writes; decoded: most rows that a process decodes at a time (None: its share
+    of them all; 0: an engine elsewhere does); offload: frozen networks leave during updates."""
 
     micro_batch: int = 64
     processes: int = 1
     sharded: bool = False
+    reshard: bool = True
     trained_share: float = 1.0
     checkpointing: bool = False
     cpu: bool = True
@@ -137,6 +159,11 @@ class Division:
     gathers: bool = True
     decoded: int | None = None
     offload: bool = False
+
+    @property
+    def divides(self) -> bool:
+        """Whether weights are divided: one process has nobody to divide them with."""
+        return self.sharded and self.processes > 1
 
 
 @dataclass(frozen=True)
@@ -147,7 +174,7 @@ class Memory:
     logits included; cache: keys and values while sampling; sampler: copies of the policy that
     sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
     host); leaving: of the frozen weights, those that leave during updates; judging: of the
-    activations, those of a judging pass."""
+    activations, those of a judging pass; kept: of the sampler, what a CPU keeps for later."""
 
     process: float
     trained: float
@@ -161,59 +188,77 @@ class Memory:
     checkpoint: float = 0.0
     leaving: float = 0.0
     judging: float = 0.0
+    kept: float = 0.0
 
     @property
     def total(self) -> float:
-        """The peak. A CPU keeps freed memory for the next tensors of that size, so that the cache
-        and the activations both count. Moments stay from the first update on; a copy of the policy
+        """The peak. A CPU keeps freed memory for the next tensors of that size: so the cache and
+        the activations both count, and gradients and moments take the place of the copies to sample
+        with, which activations do not. Moments stay from the first update on; a copy of the policy
         is gone when gradients are made, and gradients and activations are when a checkpoint is
         written."""
         stays = self.process + self.trained + self.frozen - self.leaving + self.cache
-        update = self.gradients + self.moments + self.block + self.activations
-        judging = self.leaving + self.moments + self.block + self.judging
+        trained = max(self.kept, self.gradients + self.moments)
+        update = trained + self.block + self.activations
+        judging = self.leaving + max(self.kept, self.moments) + self.block + self.judging
         sampling = self.sampler + max(self.moments, self.leaving)
         return stays + max(update, judging, sampling, self.moments + self.checkpoint)
 
 
-def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
+def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     """The parts of the peak of a stage."""
-    shards = division.processes if division.sharded else 1
+    sharded = placement.divides
+    shards = placement.processes if sharded else 1
     network = shape.stored
-    adapters = division.trained_share < 1
-    frozen = float(load.frozen - (1 if adapters and load.reference else 0))
+    frozen = float(load.frozen - load.shared)
     trained = (load.trained + load.averages) * network / shards
-    learning = load.trained * NUMBER * shape.weights / shards * division.trained_share
-    rows = -(-load.rows // division.processes)
+    learning = load.trained * NUMBER * shape.weights / shards * placement.trained_share
+    rows = -(-load.rows // placement.processes)
     together = min(load.together, load.rows)
-    tokens = max(min(rows, division.micro_batch), together) * load.tokens
-    inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
+    tokens = max(min(rows, placement.micro_batch), together) * load.tokens
+    # What the last matrix of the MLP reads is kept on a GPU, and for that matrix's adapter.
+    keeps = not placement.cpu or (shape.adapters and shape.last_is_adapted)
+    inner = shape.mlp * (2 if shape.gated else 1) + (shape.mlp if keeps else 0)
     kept = KEPT_WIDTHS * shape.width + inner
-    layers = shape.layers * (shape.width if division.checkpointing else kept)
-    layers += kept if division.checkpointing else 0
+    layers = shape.layers * (shape.width if placement.checkpointing else kept)
+    layers += kept if placement.checkpointing else 0
     read = READ_WIDTHS * shape.width + 2 * shape.mlp
     logits = min(NUMBER * tokens * load.scored * shape.vocabulary, KEPT_LOGITS)
-    share = -(-load.sampled // division.processes)
-    decoded = share if division.decoded is None else min(share, division.decoded)
-    judged = min(share, division.micro_batch) * load.tokens * read * NUMBER
+    share = -(-load.sampled // placement.processes)
+    decoded = share if placement.decoded is None else min(share, placement.decoded)
+    judged = min(share, placement.micro_batch) * load.tokens * read * NUMBER
     training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
-    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
-    reordered = division.cpu and shape.width >= REORDERED_WIDTH
-    copies = int(reordered) + int(division.sharded)
+    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows, a
+    # copy with adapters in it beside the copy that is reordered.
+    reordered = placement.cpu and shape.width >= REORDERED_WIDTH
+    copies = int(reordered) + int(sharded)
     frozen *= network / shards
+    sampler = copies * network + (shape.merged if load.trained else 0) if decoded else 0
     return Memory(
-        process=PROCESS if division.cpu else 0,
+        process=PROCESS if placement.cpu else 0,
         trained=trained,
         gradients=learning,
         moments=2 * learning,
         frozen=frozen,
-        block=2 * NUMBER * shape.block if division.sharded else 0,
+        block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
-        sampler=copies * network if decoded else 0,
-        checkpoint=_while_written(shape, load, division) if division.cpu else 0,
-        leaving=frozen if load.leaves and division.offload else 0,
+        sampler=sampler,
+        checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
+        leaving=frozen if load.leaves and placement.offload else 0,
         judging=judged,
+        kept=sampler if placement.cpu and not sharded else 0,
     )
+
+
+def _gathered(shape: ModelShape, reshard: bool) -> float:
+    """Bytes that are whole in a process where one network's weights are sharded, gradients
+    included. The root (embedding and head) is whole while every block computes, and when the
+    backward pass begins; networks are trained one after the other."""
+    root = shape.weights - shape.layers * shape.block
+    if reshard:
+        return 2 * NUMBER * (shape.block + root)
+    return NUMBER * (shape.weights + max(shape.block, root))
 
 
 def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
@@ -224,14 +269,14 @@ def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -
     return NUMBER * shape.weights * numbers
 
 
-def _while_written(shape: ModelShape, load: Load, division: Division) -> float:
+def _while_written(shape: ModelShape, load: Load, placement: Placement) -> float:
     """Bytes that process 0 holds, beside the networks, while it writes a checkpoint."""
-    if not division.piece:
+    if not placement.piece:
         return 0
-    state = checkpoint_size(shape, load, division.trained_share)
+    state = checkpoint_size(shape, load, placement.trained_share)
     largest = NUMBER * shape.width * max(shape.vocabulary, shape.mlp)
-    gathered = state if division.sharded and division.gathers else 0
-    return gathered + COPIES * min(state, max(division.piece, largest))
+    gathered = state if placement.divides and placement.gathers else 0
+    return gathered + COPIES * min(state, max(placement.piece, largest))
 
 
 def operations(shape: ModelShape, load: Load) -> float:

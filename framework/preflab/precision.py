@@ -7,6 +7,7 @@ import importlib.metadata
 from functools import cache
 from pathlib import Path
 
+from preflab.errors import UserError
 from preflab.runtime import Device, Precision, RuntimeConfig
 from preflab.visible import least_capability
 
@@ -23,12 +24,21 @@ CAPABILITY = 8.0
 
 def decided(config: RuntimeConfig, width: int) -> tuple[Precision, str]:
     """The format, and a sentence on what was chosen and why; "" where a format was named.
+    `UserError` where a GPU is asked for that this machine does not see: another machine would
+    choose otherwise, and the recipe would not be the same.
 
     width: of the policy, 0 if it is not known.
     """
     if config.precision is not Precision.auto:
         return config.precision, ""
     capability = 0.0 if config.device is Device.cpu else gpu_capability()
+    if config.device is Device.cuda and not capability:
+        raise UserError(
+            "runtime.precision=auto asks the GPU which number format it has, and this machine does "
+            "not see the one that runtime.device=cuda asks for. Name the format: "
+            f"runtime.precision=bfloat16 (GPUs of compute capability {CAPABILITY:g} and more), or "
+            "runtime.precision=float32."
+        )
     if capability:
         chosen = Precision.bfloat16 if capability >= CAPABILITY else Precision.float32
         reason = f"the GPU has compute capability {capability:g}, and {CAPABILITY:g} has bfloat16"

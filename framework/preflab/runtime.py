@@ -225,10 +225,10 @@ def weight(rows: Sequence[Any]) -> float:
 class Runtime:
     """The processes and device of one job. Gradients are summed over processes, never averaged:
     losses are sums divided by one global denominator, so the result does not depend on how rows
-    are split."""
+    are split. looks: nothing is computed, and a GPU that is named may be on another machine."""
 
-    def __init__(self, config: RuntimeConfig) -> None:
-        self.config = as_launched(config, os.environ)
+    def __init__(self, config: RuntimeConfig, looks: bool = False) -> None:
+        self.config, self._looks = as_launched(config, os.environ), looks
         # Several processes meet at once. One alone computes nothing yet, and in `plan` never.
         if world_size() > 1 or "torch" in sys.modules:
             self.start()
@@ -252,7 +252,7 @@ class Runtime:
         torch.use_deterministic_algorithms(config.deterministic)
         keep_memory(not (world_size() > 1 and config.sharding is Sharding.full))
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
-        if config.device is Device.cuda and cpu:
+        if config.device is Device.cuda and cpu and not self._looks:
             raise UserError(NO_GPU)
         here, gpus = local_world_size(), torch.cuda.device_count()
         # With one visible GPU a launcher may have given each process its own.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab import precision
+from preflab import UserError, precision
 from preflab.precision import NARROWEST, decided
 from preflab.runtime import Device, Precision, RuntimeConfig
 
@@ -46,6 +46,15 @@ def test_it_says_what_it_chose_and_why(
     assert found == chosen
     assert said.startswith(f"runtime.precision=auto is {chosen} here: ")
     assert reason in said
+
+
+def test_a_gpu_that_this_machine_does_not_see_is_not_decided_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the processor a login node would choose bfloat16 here, and a GPU node perhaps not."""
+    runtime = auto(monkeypatch, "amx_bf16", 0.0, "cuda")
+    with pytest.raises(UserError, match=r"Name the format: runtime\.precision=bfloat16 .*float32"):
+        decided(runtime, 576)
 
 
 def test_a_format_that_was_named_is_kept_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:

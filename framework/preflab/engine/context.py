@@ -67,7 +67,7 @@ class Environment:
         """Devices and processes."""
         from preflab.runtime import Runtime
 
-        return Runtime(self.run.settings.runtime)
+        return Runtime(self.run.settings.runtime, self.looks)
 
     def build(self, choice: Choice, context: StageContext) -> Any:
         """The object that a component builds; a failure names its plugin."""

@@ -25,7 +25,7 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
-from preflab.planning.sizing import DISK, size, sized
+from preflab.planning.sizing import DISK, has_network, shared, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, as_launched
 from preflab.sampling import is_foreign
@@ -173,14 +173,21 @@ def _of_offload(run: Run) -> Iterator[str]:
     ``offloaded()`` which of "reference" and "reward_model" leave it."""
     if not run.settings.runtime.offload:
         return
-    configs = [stage.choice.config for stage in run.stages]
-    leaving = {part for config in configs for part in getattr(config, "offloaded", tuple)()}
-    scorers = run.choices["reward_model"].all() if "reward_model" in leaving else ()
-    networks = any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+    there, leaving = set[str](), set[str]()
+    for stage in run.stages:
+        parts = set(getattr(stage.choice.config, "offloaded", tuple)())
+        there, leaving = there | parts, leaving | (parts - shared(run, stage))
+    why = "this job has neither there"
+    if there - leaving:
+        why = (
+            "with adapters (policy.lora) what there is of them is on the weights of the networks "
+            "in training, which stay"
+        )
+    networks = "reward_model" in leaving and has_network(run)
     if "reference" not in leaving and not networks:
         yield (
             "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "
-            "reward model while an on-policy algorithm updates, and this job has neither there."
+            f"reward model while an on-policy algorithm updates, and {why}."
         )
 
 

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -66,16 +65,6 @@ def lacking(launcher: DictConfig | None, jobs: Sequence[Job]) -> Iterator[str]:
             there = _count()
             if 0 < there < runtime.processes:
                 yield too_many_processes(runtime.processes, there)
-
-
-def on_this_machine(job: Job) -> Job:
-    """The job, on the processor if it asks for a GPU that is not here: so that it can be asked what
-    it would say, on the machine that only plans it or gives it to Slurm."""
-    settings = job.run.settings
-    if settings.runtime.device is not Device.cuda or _count():
-        return job
-    runtime = replace(settings.runtime, device=Device.cpu)
-    return replace(job, run=replace(job.run, settings=replace(settings, runtime=runtime)))
 
 
 def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:

@@ -110,7 +110,7 @@ def _looked_at(line: CommandLine, jobs: Sequence[Job]) -> Stages | None:
         return prepare(jobs[0])
     if line.multirun:
         _import_once()
-    ahead.check([*map(gpus.on_this_machine, jobs)])
+    ahead.check(jobs)
     return None
 
 

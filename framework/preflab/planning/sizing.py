@@ -10,10 +10,10 @@ from typing import Protocol, runtime_checkable
 
 from preflab.door.blame import blamed
 from preflab.memory import (
-    Division,
     Load,
     Memory,
     ModelShape,
+    Placement,
     checkpoint_size,
     memory,
     operations,
@@ -78,7 +78,7 @@ class Sized:
             "weights in training": parts.trained,
             "gradients and moments": parts.gradients + parts.moments,
             "frozen weights": parts.frozen,
-            "a gathered block": parts.block,
+            "gathered weights and gradients": parts.block,
             "activations": parts.activations,
             "keys and values": parts.cache,
             "copies to sample with": parts.sampler,
@@ -110,13 +110,16 @@ def sized(run: Run, stage: Stage) -> Sized | None:
         load = config.load(tokens, run.counts())
     if load.asks and "reward_model" in words(stage.choice):
         load = replace(load, frozen=load.frozen + 1)
+    if "reward_model" in getattr(config, "offloaded", tuple)() and _scores_without_a_model(run):
+        load = replace(load, frozen=load.frozen - 1)
+    load = replace(load, shared=len(shared(run, stage)))
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
     rollout = run.choices.get("rollout")
     elsewhere = rollout is not None and not hasattr(rollout.config, "batch")
     engine = (ENGINE,) if load.sampled and elsewhere else ()
     divided = replace(
-        division(run.settings.runtime),
+        placement(run.settings.runtime),
         trained_share=share,
         piece=checkpoints.PIECE,
         gathers=not saves.sharded,
@@ -129,6 +132,33 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers, uncounted)
 
 
+def shared(run: Run, stage: Stage) -> set[str]:
+    """Which of "reference" and "reward_model" are on the weights of the networks that a stage
+    trains, so that they take no memory of their own and cannot leave it: none without adapters.
+    Configs say by a method ``shared()`` which would be. A reward model with members is not: one of
+    them would be."""
+    shape = inspect(run.choices["policy"]).shape
+    if shape is None or not shape.adapters:
+        return set()
+    found = set(getattr(stage.choice.config, "shared", tuple)())
+    if run.choices["reward_model"].nested or not has_network(run):
+        found.discard("reward_model")
+    return found
+
+
+def has_network(run: Run) -> bool:
+    """Whether the reward model of a run, or a part of it, scores with a network."""
+    scorers = run.choices["reward_model"].all()
+    return any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+
+
+def _scores_without_a_model(run: Run) -> bool:
+    """Whether the reward model of a run is arithmetic. One that reads something, as a judge reads
+    its model, counts as a network of the policy's size."""
+    scorers = run.choices["reward_model"].all()
+    return not has_network(run) and not any(inspect(c).content for c in scorers)
+
+
 def _tokens(run: Run, shape: ModelShape) -> int:
     """A prompt and a response, each as long as a response may be."""
     rollout = run.choices.get("rollout")
@@ -137,13 +167,14 @@ def _tokens(run: Run, shape: ModelShape) -> int:
     return min(tokens, shape.positions or tokens)
 
 
-def division(runtime: RuntimeConfig) -> Division:
+def placement(runtime: RuntimeConfig) -> Placement:
     """What the runtime divides memory by, as the config or a launcher says."""
     runtime = as_launched(runtime, os.environ)
-    return Division(
+    return Placement(
         micro_batch=runtime.micro_batch,
         processes=runtime.processes,
         sharded=runtime.sharding is Sharding.full,
+        reshard=runtime.reshard,
         checkpointing=runtime.checkpointing,
         cpu=not on_gpu(runtime),
         offload=runtime.offload,

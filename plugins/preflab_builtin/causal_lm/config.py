@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,6 +62,15 @@ class LoraConfig:
         """The targets as a list."""
         return [self.targets] if isinstance(self.targets, str) else list(self.targets or ())
 
+    def missing(self) -> str:
+        """The package for 4 bits, if it is needed and not here."""
+        if self.bits is None or importlib.util.find_spec("bitsandbytes"):
+            return ""
+        return (
+            f"policy.lora.bits={self.bits} needs the package bitsandbytes, which is not installed "
+            "here: pip install 'preflab[qlora]'"
+        )
+
     def scaled(self) -> float:
         """alpha, where none is given too."""
         assert self.rank is not None
@@ -88,6 +98,10 @@ class TinyConfig:
     )
     max_positions: int = option(512, "longest sequence in tokens", ge=2)
     lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
+
+    def missing(self) -> str:
+        """The package for 4 bits."""
+        return self.lora.missing()
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Heads divide the width, and rotary positions rotate pairs of numbers."""
@@ -121,11 +135,12 @@ class PretrainedConfig:
     lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
 
     def missing(self) -> str:
-        """The weights, if the folder has a config and a tokenizer alone."""
+        """The weights, if the folder has a config and a tokenizer alone; the package for 4 bits."""
         from preflab_builtin.causal_lm.checking import without_weights
         from preflab_builtin.causal_lm.folders import locate
 
-        return without_weights(locate(self.path, self.revision, whole=False))
+        weights = without_weights(locate(self.path, self.revision, whole=False))
+        return " ".join(filter(None, (weights, self.lora.missing())))
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
@@ -153,3 +168,7 @@ class SmolLM2Config:
         doc="variables of the model's chat template, for example {enable_thinking: false}",
     )
     lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
+
+    def missing(self) -> str:
+        """The package for 4 bits."""
+        return self.lora.missing()

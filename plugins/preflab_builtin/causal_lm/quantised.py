@@ -8,7 +8,6 @@ parts, so that transformers' own passes compute them.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,18 +21,15 @@ HEADS = ("lm_head", "score")
 """Parts that stay float32, as embeddings and norms do."""
 
 
-def check(model_type: str, device: torch.device, divided: bool = False) -> None:
-    """`UserError` where 4 bits cannot be computed, before any work. divided: among processes."""
-    if device.type != "cuda":
+def check(model_type: str, device: str, divided: bool = False) -> None:
+    """`UserError` where 4 bits cannot be computed, before any work. device: "cpu" or "cuda";
+    divided: among processes. Whether the package is there, a config says (`missing`)."""
+    if device != "cuda":
         raise UserError(
             f"policy.lora.bits={BITS} needs a GPU: it exists to save a GPU's memory, and this run "
-            f"computes on a {device.type.upper()}. Leave policy.lora.bits out: adapters beside "
-            "float32 weights give what 4 bits come near to."
-        )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError(
-            f"policy.lora.bits={BITS} needs the package bitsandbytes, which is not installed here: "
-            "pip install 'preflab[qlora]'"
+            f"computes on a {device.upper()}. Leave policy.lora.bits out: adapters beside "
+            "float32 weights give what 4 bits come near to. (A plan for a machine with a GPU needs "
+            "none here: give runtime.device=cuda.)"
         )
     if divided:
         raise UserError(

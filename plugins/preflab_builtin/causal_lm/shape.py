@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,37 @@ def shape_of(folder: Path, lora: LoraConfig) -> ModelShape | None:
     config = read_json(folder / CONFIG)
     # A model of pictures and text has the sizes of its language model inside.
     stated = _stated({**config, **(config.get("text_config") or {})})
-    return stated and replace(stated, adapters=lora.rank or 0, bits=lora.bits or 32)
+    if stated is None:
+        return None
+    adapted = None if lora.rank is None else _adapted(stated, lora.names())
+    return replace(stated, adapters=lora.rank or 0, adapted=adapted, bits=lora.bits or 32)
+
+
+def _adapted(shape: ModelShape, targets: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
+    """Inputs and outputs of the matrices that get adapters; None, which is all of them, where a
+    target is none of the names that GPT-2 and Llama have."""
+    queries, keys, values, output, *mlp = shape.projections
+    if shape.gated:
+        first, last = (
+            ("q_proj", "k_proj", "v_proj", "o_proj"),
+            ("gate_proj", "up_proj", "down_proj"),
+        )
+        names: tuple[str, ...] = (*first, *last)
+        sizes = (queries, keys, values, output, *mlp)
+    else:
+        names = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+        sizes = ((shape.width, 3 * shape.width), output, *mlp)
+    of = dict(zip(names, sizes, strict=True))
+    attention = names[: len(names) - len(mlp)]
+    groups = {"attention": attention, "mlp": names[len(attention) :], "all": names}
+    chosen = set[str]()
+    for target in targets:
+        end = target.removeprefix("self_attn.").removeprefix("mlp.") if shape.gated else target
+        found = groups.get(target) or [name for name in names if f".{name}".endswith(f".{end}")]
+        if not found:
+            return None
+        chosen |= {*found}
+    return tuple(of[name] for name in names if name in chosen)
 
 
 def _stated(config: Mapping[str, Any]) -> ModelShape | None:

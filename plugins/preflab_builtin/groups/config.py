@@ -291,6 +291,11 @@ class ForGroupsConfig:
         """The prefixes. Where the groups are not known yet, what is common to all."""
         return tuple(self.words(context).values()) or (filled(self.prefix, "", 1),)
 
+    def shared(self) -> tuple[str, ...]:
+        """As the algorithm says."""
+        trained = isinstance(self.algorithm, OnPolicyConfig)
+        return self.algorithm.shared() if trained else ()
+
     def offloaded(self) -> tuple[str, ...]:
         """As the algorithm says."""
         trained = isinstance(self.algorithm, OnPolicyConfig)

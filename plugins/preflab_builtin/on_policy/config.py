@@ -185,7 +185,6 @@ class OnPolicyConfig(TrainedConfig):
         return Load(
             trained=1,
             frozen=1 + references,
-            reference=references == 1,
             leaves=True,
             averages=int(self.ema is not None),
             rows=self.minibatch,
@@ -196,6 +195,12 @@ class OnPolicyConfig(TrainedConfig):
             scored=0.5,
             steps=self.total_steps(),
         )
+
+    def shared(self) -> tuple[str, ...]:
+        """Which frozen networks the policy or a value network has the weights of, where adapters
+        are trained: the reference that it begins as."""
+        begins_as = self.kl.coef > 0 and self.kl.reference in ("", "initial")
+        return ("reference",) if begins_as else ()
 
     def offloaded(self) -> tuple[str, ...]:
         """What leaves memory during updates (`runtime.offload`). With a coefficient of 0 there is

@@ -43,6 +43,10 @@ class PPOConfig(OnPolicyConfig):
         own = super().load(tokens, records)
         return replace(own, trained=2, passes=own.passes + 1 + 3 * self.epochs)
 
+    def shared(self) -> tuple[str, ...]:
+        """The reward model too, from which the value network begins."""
+        return (*super().shared(), "reward_model")
+
     def needs(self) -> tuple[str, ...]:
         """A scalar model too: the value network."""
         return (*super().needs(), "scalar_model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ import pytest
 import waiting_people
 from conformance.engine import plugin_file
 from preflab import UserError
+from preflab.composing.compose import parse
 from preflab.console.plan import plan
+from preflab.jobs.job import start
 from preflab.planning.estimates import Estimate
+from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run, Stage
 from preflab.runtime import NO_GPU
 
@@ -151,6 +155,28 @@ def test_a_gpu_that_is_not_here_can_be_planned_for(
     assert "the program itself" not in text
     assert "GFLOP/s" not in text
     assert "the program itself" in _planned(capsys, *words, "runtime.device=cpu")[1]
+
+
+def test_weights_in_4_bits_can_be_planned_without_a_gpu_and_their_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run would be refused for is said, and a run is refused."""
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    found = importlib.util.find_spec
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "bitsandbytes" else found(n, *a)
+    )
+    bits = ("labeler=none", "reward_model=none", "policy.lora.rank=4", "policy.lora.bits=4")
+    text = _planned(capsys, *ALONE, *bits, "runtime.device=cuda")[1]
+    assert f"- A run would be refused: {NO_GPU}\n" in text
+    assert "- A run would be refused: policy: policy.lora.bits=4 needs the package" in text
+    line = parse([*ALONE, *bits, "runtime.device=cuda"])
+    with pytest.raises(UserError, match="needs the package bitsandbytes"):
+        start(line, check_jobs(line))
+    with pytest.raises(UserError, match=r"bits=4 needs a GPU.*give runtime\.device=cuda"):
+        plan([*ALONE, *bits, "runtime.device=cpu"])
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from conformance.engine import plugin_file
 from framework.engine import outspoken
 from preflab import PluginError, UserError
+from preflab.components import Inspection
 from preflab.composing.compose import compose
 from preflab.console import commands
 from preflab.engine import data
 from preflab.engine.preflight import check_checkpoints
 from preflab.engine.stages import Stages
 from preflab.jobs.execution import execute
+from preflab.memory import ModelShape
 from preflab.planning.reading import Job, job_of
 from reliability import trouble
 
@@ -156,6 +159,16 @@ def test_a_plan_asks_once_whatever_the_number_of_seeds(capsys: pytest.CaptureFix
 def test_offload_without_a_frozen_network_is_said(words: str, nothing: bool) -> None:
     told = said(*words.split(), "runtime.offload=true")
     assert any("runtime.offload=true changes nothing" in sentence for sentence in told) == nothing
+
+
+def test_offload_of_networks_on_trained_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adapters: the reference is the policy without them, the reward model the value network."""
+    seen = Inspection(shape=ModelShape(4, 128, 4, 4, 512, 512, adapters=4))
+    monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: seen)
+    for words, nothing in (("algorithm=ppo", True), ("algorithm=rloo", False)):
+        told = said(words, "reward_model=kwise", "comparisons=ranked", "runtime.offload=true")
+        why = "changes nothing: .* with adapters .policy.lora. what there is .* in training, which"
+        assert any(re.search(why, sentence) for sentence in told) == nothing
 
 
 @pytest.mark.parametrize(("sft", "read"), [("none", False), ("demonstrations", True)])

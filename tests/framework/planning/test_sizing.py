@@ -10,11 +10,11 @@ import pytest
 
 from preflab.components import Inspection
 from preflab.composing.compose import parse
-from preflab.memory import Division, Load, ModelShape, memory
+from preflab.memory import Load, ModelShape, Placement, memory
 from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
-from preflab.planning.sizing import Sized, division, size, sized
+from preflab.planning.sizing import Sized, placement, shared, size, sized
 from preflab.runtime import Device, RuntimeConfig
 from preflab.settings import CheckpointConfig
 from preflab.storage import checkpoints
@@ -38,14 +38,13 @@ def test_a_stage_is_what_its_config_says() -> None:
         *(2, config.minibatch, 32),
         passes=5 + 6 * config.epochs,
         frozen=2,
-        reference=True,
         scored=0.5,
         batch=config.batch,
         sampled=config.batch,
         leaves=True,
     )
     shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
-    divided = Division(piece=checkpoints.PIECE, decoded=128)  # rollout.batch
+    divided = Placement(piece=checkpoints.PIECE, decoded=128)  # rollout.batch
     assert found.memory == memory(shape, load, divided)
     assert found.checkpoint == 2 * 3 * 4 * shape.weights
     assert found.tokens == 32
@@ -62,7 +61,7 @@ def test_a_stage_is_what_its_config_says() -> None:
     ],
 )
 def test_checkpoints_are_counted(saves: dict[str, Any], number: int) -> None:
-    sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Division())
+    sizes = memory(ModelShape(1, 8, 1, 1, 8, 8), Load(1, 1, 1, passes=3), Placement())
     found = Sized(sizes, 1e13, 64, 1e6, 10, CheckpointConfig(**saves))
     assert found.checkpoints(1e11) == number
     # 2 GB take 10 s at 200 MB/s, and 40 s pass between two: 100 s have room for two.
@@ -163,8 +162,7 @@ def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
     """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
     stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
     without, with_one = (stage.choice.config.load(32, {}) for stage in stages if stage)
-    assert (without.frozen, without.reference) == (1, False)
-    assert (with_one.frozen, with_one.reference) == (2, True)
+    assert (without.frozen, with_one.frozen) == (1, 2)
     assert without.passes == with_one.passes - 1
 
 
@@ -180,7 +178,44 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found is not None
         parts.append(found.memory)
     assert parts[1].moments < parts[0].moments / 10
-    assert parts[1].frozen == parts[0].frozen / 2  # the reference is the policy without them
+    # The reference is the policy without them, and the value network is the reward model with them.
+    assert (parts[0].frozen, parts[1].frozen) == (2 * shape.stored, 0)
+
+
+@pytest.mark.parametrize(("reward", "networks"), [("kwise", 2), ("length", 1)])
+def test_a_reward_without_a_network_takes_no_memory(reward: str, networks: int) -> None:
+    """The reference, and a reward model of kwise."""
+    run = run_of("policy=tiny", "algorithm=ppo", f"reward_model={reward}")
+    stage, shape = run.stage("algorithm"), inspect(run.choices["policy"]).shape
+    assert stage is not None
+    assert shape is not None
+    found = sized(run, stage)
+    assert found is not None
+    assert found.memory.frozen == networks * shape.stored
+
+
+@pytest.mark.parametrize(
+    ("words", "on_trained"),
+    [
+        ("algorithm=ppo", {"reference", "reward_model"}),
+        ("algorithm=ppo algorithm.kl.coef=0", {"reward_model"}),
+        ("algorithm=ppo algorithm.kl.reference=sft", {"reward_model"}),
+        ("algorithm=ppo reward_model=length", {"reference"}),  # it has no network
+        ("algorithm=rloo", {"reference"}),  # no value network
+        ("algorithm=dpo", set()),
+    ],
+)
+def test_which_frozen_networks_are_on_trained_weights(
+    words: str, on_trained: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With adapters alone; without them every network has weights of its own."""
+    run = run_of("policy=tiny", *words.split())
+    stage = run.stage("algorithm")
+    assert stage is not None
+    assert shared(run, stage) == set()
+    shape = ModelShape(4, 128, 4, 4, 512, 512, adapters=4)
+    monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: Inspection(shape=shape))
+    assert shared(run, stage) == on_trained
 
 
 def test_a_stage_without_models_of_its_own_is_not_reckoned() -> None:
@@ -203,8 +238,9 @@ def test_the_runtime_divides(
     device: Device, here: bool, cpu: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("preflab.precision.has_gpu", lambda: here)
-    found = division(RuntimeConfig(device=device, processes=2, micro_batch=8, offload=True))
-    assert found == Division(micro_batch=8, processes=2, cpu=cpu, offload=True)
+    settings = RuntimeConfig(device=device, processes=2, micro_batch=8, offload=True, reshard=False)
+    expected = Placement(micro_batch=8, processes=2, cpu=cpu, offload=True, reshard=False)
+    assert placement(settings) == expected
 
 
 def test_sizes_have_a_unit_that_fits() -> None:

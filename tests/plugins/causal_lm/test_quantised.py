@@ -53,16 +53,17 @@ def test_a_cpu_refuses_before_any_work(tmp_path: Path) -> None:
 
 
 def test_what_a_gpu_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = torch.device("cuda")
+    lora = LoraConfig(rank=4, bits=4)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'preflab\[qlora\]'"):
-        quantised.check("llama", gpu)
+    assert "pip install 'preflab[qlora]'" in lora.missing()
+    assert LoraConfig(rank=4).missing() == ""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert lora.missing() == ""
     with pytest.raises(UserError, match="GPT-2 keeps its matrices transposed"):
-        quantised.check("gpt2", gpu)
+        quantised.check("gpt2", "cuda")
     with pytest.raises(UserError, match="sharding=full do not work together"):
-        quantised.check("llama", gpu, divided=True)
-    quantised.check("llama", gpu)
+        quantised.check("llama", "cuda", divided=True)
+    quantised.check("llama", "cuda")
 
 
 @pytest.mark.parametrize(
