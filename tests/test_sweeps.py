@@ -22,14 +22,23 @@ def test_the_manual_lists_every_study() -> None:
     assert [name for name in STUDIES if f"| `{name}` |" not in manual] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_composes_and_its_claims_name_its_arms(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=STUDIES)
+def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each study, in a folder with what its page says to make before."""
     monkeypatch.chdir(tmp_path)
-    if name == "refusals":  # its page says how this policy is made
+    if request.param == "refusals":
         FakeContext(tmp_path).policy("sft").save(tmp_path / "runs" / "overcautious")
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.mark.reliability
+def test_a_study_composes_with_all_its_seeds(name: str) -> None:
+    assert check_jobs(parse(["-cn", name]))
+
+
+@pytest.mark.slow
+def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = parse(["-cn", name])
     assert line.multirun
     seeds = {word for job in line.jobs for word in job if word.startswith("seed=")}

@@ -14,9 +14,6 @@ import pytest
 from preflab import Component, UserError, compose, option
 from preflab.composing import compose as composition
 from preflab.composing.compose import parse
-from preflab.composing.search_path import (
-    sweeps_root,
-)
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
 from preflab.planning.reading import check_jobs, choose
@@ -67,12 +64,6 @@ def test_a_study_is_a_multirun_of_its_arms() -> None:
         "PPO",
         "PPO-ptx",
     }
-
-
-@pytest.mark.reliability
-def test_every_study_composes_with_all_its_seeds() -> None:
-    for study in sweeps_root().glob("*.yaml"):
-        assert check_jobs(parse(["-cn", study.stem]))
 
 
 @pytest.mark.parametrize("key", ["runtime", "checkpoint", "artifacts"])
