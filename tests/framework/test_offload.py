@@ -12,7 +12,7 @@ from torch import nn
 
 from preflab.errors import UserError
 from preflab.offload import Offload
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, keep_memory
 from preflab.sharding import local
 from processes import trained
 
@@ -39,6 +39,19 @@ def test_weights_leave_memory_and_stay_the_same() -> None:
     assert torch.equal(frozen(inputs).detach(), before)
     assert torch.equal(frozen.weight, weight)
     assert frozen.weight.data_ptr() % 64 == frozen.bias.data_ptr() % 64 == 0
+
+
+def test_what_updates_have_freed_makes_room_for_the_weights() -> None:
+    """64 MB of tensors come and go while the weights are away; malloc, which was told to keep freed
+    memory, has them still. They are given back before the weights return."""
+    keep_memory()
+    offload = Offload([nn.Linear(64, 64)])
+    offload.leave()
+    tensors = [torch.ones(2**18) for _ in range(64)]
+    del tensors
+    held = resident()
+    offload.come()
+    assert held - resident() > 0.9 * 64 * 2**20
 
 
 def divided(folder: Path) -> None:
