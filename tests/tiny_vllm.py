@@ -13,11 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from preflab.interfaces import Policy
+import preflab_vllm
+from preflab.composing import search_path
+from preflab.door import discovery
+from preflab.interfaces import Policy, RolloutEngine
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.rewards import FunctionReward
+from preflab.runtime import Runtime
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
 from preflab_builtin.ppo.config import PPOConfig
@@ -43,6 +48,17 @@ main()
 there. The version is the one that the rest of vLLM then takes."""
 
 
+@contextmanager
+def plugin() -> Iterator[None]:
+    """Within it preflab knows the engine, as ``--plugin`` adds it: it need not be installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not any(p.name == "vllm" for p in search_path.registry().plugins):
+            patch.setenv(discovery.FILES, str(preflab_vllm.__file__))
+            search_path.registry.cache_clear()
+        yield
+    search_path.registry.cache_clear()
+
+
 def tiny_policy(folder: Path, **shape: int) -> Policy:
     """Some way from where it was drawn, so that prompts and temperatures tell."""
     policy = FakeContext(folder, [], initialisation=1, policy_config=shape or None).policy(
@@ -62,7 +78,11 @@ def served(address: str, **options: Any) -> VLLMEngine:
 
 
 def tiny_run(
-    folder: Path, engine: VLLMEngine, policy: Policy | None = None, **options: Any
+    folder: Path,
+    engine: RolloutEngine,
+    policy: Policy | None = None,
+    runtime: Runtime | None = None,
+    **options: Any,
 ) -> OnPolicy:
     """Four iterations of 16 responses, 4 optimizer steps each."""
     settings: Any = {"lr": 0.03, "schedule": Schedule.constant}
@@ -82,6 +102,7 @@ def tiny_run(
         engine=engine,
         policies={"initial": policy or tiny_policy(folder)},
     )
+    context.runtime = runtime or context.runtime
     return ppo(config, context)
 
 

@@ -87,15 +87,28 @@ class Foreign(Protocol):
 @runtime_checkable
 class Refreshes(Protocol):
     """A `Foreign` engine whose copy of the weights serves all processes of a job, as that of a
-    server: of several processes the first one refreshes it, before any of them samples."""
+    server: of several processes the first one refreshes it, before any of them samples. The others
+    then give their parts of weights that are divided."""
+
+    def is_stale(self, version: str) -> bool:
+        """Whether the copy has other weights than those of this `Policy.version`."""
 
     def refresh(self, policy: Policy) -> None:
-        """Have the copy take the policy's weights, if it has others."""
+        """Have the copy take the policy's weights, all that `Policy.weights` gives."""
 
 
 def is_foreign(engine: RolloutEngine) -> bool:
     """Whether an engine, also one that several processes share, is `Foreign`."""
     return getattr(engine, "weights", None) is not None
+
+
+def reads_parts(engine: RolloutEngine) -> bool:
+    """Whether an engine, also one that several processes share, samples from a policy of which each
+    process has a part: it reads the policy itself, or its copy takes the parts."""
+    shared: RolloutEngine | None = getattr(engine, "engine", None)
+    if shared is not None:
+        return reads_parts(shared)
+    return not is_foreign(engine) or isinstance(engine, Refreshes)
 
 
 def limit_of(limit: float | None, smallest: float) -> float | None:
@@ -167,9 +180,9 @@ def is_beyond(mean: float, limit: float | None) -> bool:
 
 def to_be_sampled(load: Callable[[], Policy], engine: RolloutEngine, runtime: Runtime) -> Policy:
     """The policy that ``load`` gives, frozen, as ``Context.sampled_policy`` gives it: divided among
-    the processes where the run divides weights, but whole for an engine that is `Foreign`. Every
-    process takes part."""
-    divides = not is_foreign(engine)
+    the processes where the run divides weights, but whole for an engine that cannot read parts.
+    Every process takes part."""
+    divides = reads_parts(engine)
     with runtime.dividing() if divides else contextlib.nullcontext():
         policy = load()
     if divides:

@@ -169,6 +169,15 @@ def local(value: torch.Tensor) -> torch.Tensor:
     return part
 
 
+def summed(totals: torch.Tensor) -> torch.Tensor:
+    """What each process counted in its parts, summed over the processes."""
+    import torch
+
+    totals = totals.clone()
+    torch.distributed.all_reduce(totals)
+    return totals
+
+
 def divided(
     rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], division: Division
 ) -> torch.Tensor:

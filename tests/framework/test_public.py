@@ -86,7 +86,7 @@ INTERFACES_1 = {
     "RowStream": "drop(rows) step()",
     "StreamsRows": "stream_rows(policy,rows,temperature)",
     "Foreign": "weights",
-    "Refreshes": "refresh(policy)",
+    "Refreshes": "is_stale(version) refresh(policy)",
     "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",

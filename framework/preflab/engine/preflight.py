@@ -28,7 +28,7 @@ from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, has_network, shared, size, sized
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Sharding, as_launched
-from preflab.sampling import is_foreign
+from preflab.sampling import reads_parts
 from preflab.terminal import duration
 
 
@@ -286,7 +286,7 @@ def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
         samples = "prompts" in words(stage.choice) and "rollout" in run.graph.used(stage.name)
         if samples and list(rates(stage.choice.config, stage.choice.key)):
             context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
-            if is_foreign(context.rollout()):
+            if not reads_parts(context.rollout()):
                 raise UserError(CANNOT_READ.format(f"rollout={run.choices['rollout'].name}"))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from preflab.errors import UserError
 from preflab.interfaces import Policy, Refreshes, RolloutEngine, Sampling
 from preflab.records import Prompt, Rollout
+from preflab.sampling import reads_parts
 from preflab.sharding import is_sharded, whole
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 CANNOT_READ = (
     "runtime.sharding=full does not work with {0}, which samples from the policy while it is "
     "trained: this engine computes in its own way and cannot read a policy of which each process "
-    "has a part. Give rollout=native or rollout=transformers, or leave runtime.sharding out."
+    "has a part. Give rollout=native, rollout=transformers or a server of rollout=vllm, or leave "
+    "runtime.sharding out."
 )
 
 
@@ -45,13 +48,12 @@ class SharedEngine:
         sampling: Sampling,
         seed: Sequence[int | str],
     ) -> Rollout:
-        if self.weights is not None and is_sharded(policy.module):
+        if is_sharded(policy.module) and not reads_parts(self.engine):
             raise UserError(CANNOT_READ.format("this rollout engine"))
-        self._refresh(policy)
         mine = self.runtime.share(range(len(prompts)))
         rows: list[tuple[list[int], list[int], list[float] | None, str]] = []
-        # Divided weights are gathered once; a process without prompts takes part in that.
-        with whole(policy.module):
+        # A process without prompts takes part in this.
+        with self._readable(policy) as policy:
             if mine:
                 own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
                 rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
@@ -73,10 +75,39 @@ class SharedEngine:
             weights=" and ".join(sorted({w for *_, w in rows})),
         )
 
+    @contextlib.contextmanager
+    def _readable(self, policy: Policy) -> Iterator[Policy]:
+        """The policy as the engine of each process reads it: with whole weights, gathered once, or
+        with weights that the engine's copy has already."""
+        if self.weights is None:
+            with whole(policy.module):
+                yield policy
+        else:
+            known = cast(Policy, _Known(policy, policy.version))
+            self._refresh(known)
+            yield known
+
     def _refresh(self, policy: Policy) -> None:
         """Give an engine that has a copy of the weights those of the policy: once, and before any
         process samples from it."""
-        if isinstance(self.engine, Refreshes):
-            if self.runtime.rank == 0:
-                self.engine.refresh(policy)
-            self.runtime.gather([0])  # nobody goes on before it is done
+        engine, first = self.engine, self.runtime.rank == 0
+        if not isinstance(engine, Refreshes):
+            return
+        if self.runtime.agreed(first and engine.is_stale(policy.version)):
+            if first:
+                engine.refresh(policy)
+            elif is_sharded(policy.module):
+                for _ in policy.weights():  # this process's parts of what process 0 reads
+                    pass
+            self.runtime.gather([])  # nobody goes on before it is done
+
+
+class _Known:
+    """A policy whose version is known: every process takes part in finding out that of divided
+    weights, and a process without prompts does not ask its engine for a response."""
+
+    def __init__(self, policy: Policy, version: str) -> None:
+        self._policy, self.version = policy, version
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from preflab.jobs.job import start
 from preflab.planning.reading import check_jobs
 from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
+from tiny_vllm import plugin
 
 PAGE = (Path(__file__).parents[3] / "framework" / "LARGER.md").read_text(encoding="utf8")
 COMMANDS = [
@@ -68,6 +70,13 @@ RECORDS = {
     "rankings": {"prompt": "Greet number {}.", "chosen": " Hello!", "rejected": " Go."},
     "prompts": {"prompt": "Greet number {}."},
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _vllm() -> Iterator[None]:
+    """The engine that the command for 70B names."""
+    with plugin():
+        yield
 
 
 @pytest.fixture(scope="module")

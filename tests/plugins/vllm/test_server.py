@@ -3,7 +3,6 @@ run by name."""
 
 from __future__ import annotations
 
-import os
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,8 +12,6 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from preflab.composing import search_path
-from preflab.door import discovery
 from preflab.engine.comparing import prepared
 from preflab.errors import NumericError, PreflabError, UserError
 from preflab.interfaces import Sampling
@@ -30,27 +27,14 @@ from preflab_vllm.config import VLLMConfig
 from preflab_vllm.preflight import preflight
 from support import FakeContext, cpu_runtime
 from tiny_ppo import PROMPTS
-from tiny_vllm import served, tiny_policy, tiny_run
+from tiny_vllm import plugin, served, tiny_policy, tiny_run
 from vllm_standin import StandIn, serving
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _plugin() -> Iterator[None]:
-    """As ``--plugin`` adds it: it need not be installed."""
-    file = (
-        Path(__file__).parents[3]
-        / "plugins"
-        / "preflab-vllm"
-        / "src"
-        / "preflab_vllm"
-        / "__init__.py"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        if not any(p.name == "vllm" for p in search_path.registry().plugins):
-            patch.setenv(discovery.FILES, os.pathsep.join([str(file)]))
-            search_path.registry.cache_clear()
+    with plugin():
         yield
-    search_path.registry.cache_clear()
 
 
 class TestVLLM(RolloutEngineContract):
@@ -218,6 +202,13 @@ def test_what_does_not_fit_is_refused_before_any_work(
         else:
             (said,) = preflight(config, context)
             assert said.startswith(f"rollout.server={address}: vLLM samples")
+
+
+def test_a_folder_for_weights_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    with serving(StandIn(tiny_policy(tmp_path))) as address:
+        config = VLLMConfig(server=address, max_tokens=6, folder=str(tmp_path / "missing"))
+        with pytest.raises(UserError, match=r"rollout\.folder=.*missing is no folder"):
+            list(preflight(config, FakeContext(tmp_path, PROMPTS)))
 
 
 def test_a_server_that_is_down_is_refused_before_any_work(tmp_path: Path) -> None:

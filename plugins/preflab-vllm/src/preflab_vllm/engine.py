@@ -57,16 +57,13 @@ class VLLMEngine:
         self.runtime, self.copy = runtime, copy
         self.weights = ""
 
-    def refresh(self, policy: Policy) -> None:
-        """Have vLLM take the policy's weights, if it has others."""
-        self._refreshed(policy)
+    def is_stale(self, version: str) -> bool:
+        """Whether vLLM has other weights than those of this version."""
+        return self.copy.version() != version
 
-    def _refreshed(self, policy: Policy) -> str:
-        """The same; the version of the policy, for which every weight is read."""
-        version = policy.version
-        if self.copy.version() != version:
-            self.copy.refresh(policy, version)
-        return version
+    def refresh(self, policy: Policy) -> None:
+        """Have vLLM take the policy's weights."""
+        self.copy.refresh(policy, policy.version)
 
     def generate(
         self,
@@ -83,7 +80,9 @@ class VLLMEngine:
         seeds = [derive_seed(*seed, first + row) % SEEDS for row in range(len(rows))]
         answers: list[Answer] = []
         if rows:
-            version = self._refreshed(policy)
+            version = policy.version  # every weight is read for it: once
+            if self.is_stale(version):
+                self.copy.refresh(policy, version)
             answers = self.copy.complete(rows, seeds, sampling, ends)
             self.weights = self.copy.version()
             if self.weights != version:

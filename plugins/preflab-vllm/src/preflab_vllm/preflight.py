@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 
@@ -24,6 +26,7 @@ def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
         check_installed()
         _check_alone(context)
         return
+    _check_folder(config.folder)
     client = Client(config.server, config.timeout)
     try:
         model = client.model()
@@ -46,6 +49,15 @@ def _check_alone(context: Context) -> None:
             "rollout=vllm without rollout.server runs vLLM in the job's process, and this job has "
             "several. Start a server and give rollout.server=http://HOST:PORT, or leave "
             "runtime.processes out."
+        )
+
+
+def _check_folder(folder: str) -> None:
+    if folder and not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"rollout.folder={folder} is no folder that can be written to, and weights go through "
+            "it to the server: make it where both see it, or leave rollout.folder out if the "
+            f"server runs on this machine ({tempfile.gettempdir()} is used then)."
         )
 
 

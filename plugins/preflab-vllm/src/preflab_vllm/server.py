@@ -9,12 +9,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.errors import PreflabError
 from preflab.interfaces import Policy, Sampling
 from preflab.runtime import Runtime
+from preflab.storage.durable import disk_error
 from preflab_vllm.client import AGAIN, Answer, Client
 from preflab_vllm.config import VLLMConfig
+
+if TYPE_CHECKING:
+    import torch
+
+PIECE = 4 * 2**30
+"""Bytes of tensors in one file: no more of the network is in memory a second time."""
 
 
 class Server:
@@ -69,18 +77,33 @@ class Server:
             pool.shutdown(cancel_futures=True)
 
 
-def write(policy: Policy, folder: Path) -> None:
-    """The whole network as a file of safetensors: tied tensors under each of their names, which
-    save_pretrained leaves out, so that vLLM would keep the old ones."""
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.cpu().clone() for name, tensor in policy.weights()}
+def write(policy: Policy, folder: Path, most: int = PIECE) -> None:
+    """The whole network as files of safetensors, each of ``most`` bytes and at least one tensor:
+    tied tensors under each of their names, which save_pretrained leaves out, so that vLLM would
+    keep the old ones."""
+    piece: dict[str, torch.Tensor] = {}
+    held = files = 0
     try:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    except OSError as error:
+        for name, tensor in policy.weights():
+            if piece and held + tensor.nbytes > most:
+                _write(piece, folder, files)
+                piece, held, files = {}, 0, files + 1
+            piece[name] = tensor.cpu().clone()
+            held += tensor.nbytes
+        _write(piece, folder, files)
+    except Exception as error:  # safetensors' own for a full disk
+        if (refusal := disk_error(error)) is None:
+            raise
         raise PreflabError(
-            f"The weights for the server do not fit into {folder} ({error}): name another folder "
+            f"The weights for the server do not fit into {folder} ({refusal}): name another folder "
             f"with rollout.folder. {AGAIN}"
         ) from None
-    (folder / "model.safetensors").chmod(0o644)  # the server may run as somebody else
-    folder.chmod(0o755)
+    folder.chmod(0o755)  # the server may run as somebody else
+
+
+def _write(tensors: dict[str, torch.Tensor], folder: Path, number: int) -> None:
+    from safetensors.torch import save_file
+
+    file = folder / f"model-{number:05d}.safetensors"
+    save_file(tensors, file, metadata={"format": "pt"})
+    file.chmod(0o644)

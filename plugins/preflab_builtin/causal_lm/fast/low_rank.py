@@ -31,10 +31,11 @@ class LowRank:
         b = self.b if outputs is None else self.b[outputs]
         return linear(linear(tokens, self.a), b) * self.scale
 
-    def merged(self) -> torch.Tensor:
-        """The matrix of base with the adapter in it, as a new tensor of base's layout."""
+    def merged(self, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """The matrix of base with the adapter in it, as a new tensor of base's layout. weight:
+        that matrix, where base has a part of it."""
         added = (self.b @ self.a) * self.scale
-        weight: torch.Tensor = self.base.weight
+        weight = self.base.weight if weight is None else weight
         return weight + (added.t() if isinstance(self.base, Conv1D) else added)
 
 
