@@ -150,6 +150,12 @@ def test_the_time_in_the_name_of_a_folder_is_that_of_each_composition(
     assert folders == [f"runs/2026-05-0{day}/00-00-00" for day in (1, 2, 3)]
 
 
+def test_one_config_at_two_places_is_two_lists() -> None:
+    for name in ("soft", "hard"):
+        config = compose([f"+reward_shaping@algorithm.shaping.{name}=soft_clip"])
+        assert list(config.algorithm.shaping) == [name]
+
+
 def test_a_change_of_what_was_composed_stays_with_who_made_it() -> None:
     for _ in range(2):
         config = compose(["algorithm=ppo"])
