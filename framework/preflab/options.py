@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from preflab.errors import UserError, nearest
+from preflab.kept import Kept, Shelf
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -103,9 +104,24 @@ def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterat
             yield key, f"is {value!r} but must be {sign} {limit}"
 
 
+_TYPED = Shelf(1000)
+"""Instances of config classes by class and plain values: of the jobs of a study most are equal."""
+
+
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     """An instance of a config class from plain values, types checked and converted as Hydra does.
     key: of the section that they are in; "" for the top."""
+    made_of = Kept.of((config_class, dict(values)))
+    kept = None if made_of is None else _TYPED.find(made_of)
+    if kept is not None:
+        return kept.copied()
+    made = _checked(config_class, values, key)
+    if made_of is not None:
+        _TYPED.put(made_of, made)
+    return made
+
+
+def _checked(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 import pytest
+from omegaconf import OmegaConf
 
 from preflab import UserError, option
 from preflab.options import problems, schema_of, taken, typed
@@ -81,6 +82,24 @@ def test_plain_values_are_converted() -> None:
 def test_a_wrong_value_is_named_with_its_key(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         typed(Config, values, "x")
+
+
+def test_equal_values_are_converted_once_and_everybody_has_an_instance_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = {"steps": 14, "inner": {"lr": 0.5}}
+    first = typed(Config, values, "x")
+    first.inner.lr = 9.0
+    monkeypatch.setattr(OmegaConf, "to_object", lambda node: pytest.fail("converted again"))
+    assert typed(Config, values, "y") == Config(14, Inner(0.5))
+    assert values == {"steps": 14, "inner": {"lr": 0.5}}
+
+
+def test_equal_values_of_another_class_are_converted_by_that() -> None:
+    """As when a file of plugins is imported again: its classes have the same names."""
+    made = [make_dataclass("Again", [("lr", kind, 0)]) for kind in (int, float)]
+    assert [type(typed(cls, {"lr": 1}, "x").lr) for cls in made] == [int, float]
+    assert [type(typed(cls, {"lr": 1}, "x")) for cls in made] == made
 
 
 def test_a_schema_is_made_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from preflab.composing.loading import SharingLoader
 from preflab.door import discovery
 from preflab.door.registry import Registry
 from preflab.kinds import LISTS
@@ -105,6 +106,14 @@ class SchemaSource(ConfigSource):
         preset = OmegaConf.create(defaults)
         return ConfigResult(self.provider, path, preset, header={"package": None})
 
+    def content(self, config_path: str) -> Hashable:
+        """What decides a config, see `preflab.composing.loading.HasContent`."""
+        component = _component(config_path)
+        assert component is not None, config_path
+        kind, name = component
+        config_class: Any = registry().component(kind, name).config_class
+        return kind, config_class, registry().provider(kind, name).name
+
     def is_group(self, config_path: str) -> bool:
         return config_path.strip("/") in {"", *_groups()}
 
@@ -161,7 +170,10 @@ def hydra_initialised(config_dir: str = "") -> Iterator[Any]:
     _config_dir = config_dir
     try:
         with initialize_config_dir(str(config_root()), job_name="job", version_base="1.3"):
-            yield GlobalHydra.instance().config_loader()
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            hydra.config_loader = SharingLoader(hydra.config_loader.get_search_path())
+            yield hydra.config_loader
     finally:
         _config_dir = ""
         if before is not None:

@@ -6,6 +6,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 
 from preflab import compose
+from preflab.composing.loading import KEPT
 from preflab.composing.search_path import (
     config_root,
     hydra_initialised,
@@ -18,6 +19,7 @@ from preflab.options import schema_of
 
 def test_a_schema_is_made_once_and_only_if_asked_for() -> None:
     schema_of.cache_clear()
+    KEPT.clear()
     for _ in range(2):
         config = compose(
             [
