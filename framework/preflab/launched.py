@@ -66,6 +66,14 @@ def launched_processes(variables: Mapping[str, str], asked: int) -> int:
     """Number of processes of the job: those of a launcher, or as many as runtime.processes asks
     for. `UserError` if both say one and they differ."""
     numbers = {name: number(name, variables) for name in OF_ONE}  # all, before any work
+    for rank, world in (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE")):
+        # A launcher may give LOCAL_RANK alone.
+        if numbers[rank] >= numbers[world] and (world == "WORLD_SIZE" or variables.get(world)):
+            raise UserError(
+                f"The environment variable {rank} is {numbers[rank]}, but with {world}="
+                f"{numbers[world]} processes are numbered from 0 to {numbers[world] - 1}. torchrun "
+                f"and accelerate launch set both; for a job without them: unset {rank} {world}."
+            )
     there = numbers["WORLD_SIZE"]
     if there > 1 and asked not in (1, there):
         raise UserError(
@@ -73,6 +81,18 @@ def launched_processes(variables: Mapping[str, str], asked: int) -> int:
             f"{asked}: leave runtime.processes out, or start {asked} processes."
         )
     return max(there, asked)
+
+
+def on_cpu(variables: Mapping[str, str], device: str) -> bool:
+    """Whether ``accelerate launch --cpu`` asks for processors. `UserError` if the config names
+    another device."""
+    asked = _is_true(variables, "ACCELERATE_USE_CPU")
+    if asked and device == "cuda":
+        raise UserError(
+            "accelerate launch --cpu, but runtime.device=cuda: leave one of the two out (use_cpu "
+            "in accelerate's config file says the same as --cpu)."
+        )
+    return asked
 
 
 def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
@@ -89,7 +109,12 @@ def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
             f"added up until all are read. Leave it out (unset {ACCUMULATION}); for larger updates "
             "give the stage a larger batch."
         )
-    _check_precision(variables.get("ACCELERATE_MIXED_PRECISION", "no"), precision)
+    if (backend := _said(variables, "ACCELERATE_DYNAMO_BACKEND")) != "no":
+        raise UserError(
+            f"accelerate launch --dynamo_backend {backend}: preflab's models are not accelerate's "
+            "to compile. Leave it out; runtime.compile=true compiles what the fast paths compute."
+        )
+    _check_precision(_said(variables, "ACCELERATE_MIXED_PRECISION"), precision)
     return _fsdp(variables) if _is_true(variables, USE_FSDP) else None
 
 
@@ -103,6 +128,11 @@ def kept_from_accelerate() -> Iterator[None]:
         yield
     finally:
         os.environ.update(given)
+
+
+def _said(variables: Mapping[str, str], name: str) -> str:
+    """In lower case, as accelerate reads it; "no" where it is not set, or set to nothing."""
+    return variables.get(name, "").strip().lower() or "no"
 
 
 def _is_true(variables: Mapping[str, str], name: str) -> bool:

@@ -8,12 +8,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
-from preflab.launched import kept_from_accelerate, launched, launched_processes, number
+from preflab.launched import (
+    kept_from_accelerate,
+    launched,
+    launched_processes,
+    number,
+    on_cpu,
+)
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
@@ -132,6 +139,11 @@ class RuntimeConfig:
         affects_result=False,
     )
 
+    @property
+    def divides(self) -> bool:
+        """Whether weights are going to be divided: one process has nobody to divide them with."""
+        return self.sharding is Sharding.full and max(self.processes, world_size()) > 1
+
 
 def world_size() -> int:
     """Number of processes of this job, from the environment; known without torch."""
@@ -189,10 +201,16 @@ def keep_memory(keep: bool = True) -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def with_launched_device(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
+    """The config on processors if ``accelerate launch --cpu`` asks for them."""
+    return replace(config, device=Device.cpu) if on_cpu(variables, config.device.value) else config
+
+
 def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
     """The config with what a launcher says by environment variables: ``torchrun`` how many
     processes there are, ``accelerate launch`` too, and by --use_fsdp that sharding is full.
     `UserError` with the cure for what it asks and this engine does not do."""
+    config = with_launched_device(config, variables)
     there = launched_processes(variables, config.processes)
     config = config if there == config.processes else replace(config, processes=there)
     asked = launched(variables, config.precision.value)
@@ -210,6 +228,12 @@ def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeC
         reshard=config.reshard and asked.reshard,
         checkpointing=config.checkpointing or asked.checkpointing,
     )
+
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for another: process 0 may wait for a job that makes the same artifact,
+or write a large model, for longer than the 10 and 30 minutes of torch. If one dies, whoever started
+them ends the others."""
 
 
 class StandIn(list[T]):
@@ -241,7 +265,7 @@ class Runtime:
     def accelerator(self) -> Accelerator:
         """What joins the processes."""
         import torch
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
 
         config = self.config
         if config.threads:
@@ -250,7 +274,7 @@ class Runtime:
             # Without it torch refuses matrix products on GPUs.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(config.deterministic)
-        keep_memory(not (world_size() > 1 and config.sharding is Sharding.full))
+        keep_memory(not (world_size() > 1 and config.divides))
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
         if config.device is Device.cuda and cpu and not self._looks:
             raise UserError(NO_GPU)
@@ -258,8 +282,9 @@ class Runtime:
         # With one visible GPU a launcher may have given each process its own.
         if not cpu and 1 < gpus < here:
             raise UserError(too_many_processes(here, gpus))
+        patience = InitProcessGroupKwargs(timeout=PATIENCE)
         with kept_from_accelerate():
-            accelerator = Accelerator(cpu=cpu)
+            accelerator = Accelerator(cpu=cpu, kwargs_handlers=[patience])
         if world_size() != accelerator.num_processes:
             raise UserError(
                 f"WORLD_SIZE is {world_size()}, but accelerate started "

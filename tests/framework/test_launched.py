@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from preflab import UserError
+from preflab.composing.compose import parse
 from preflab.console.cli import main
 from preflab.engine.preflight import _of_sharding
 from preflab.launched import ACCUMULATION
+from preflab.planning.reading import check_jobs
 from preflab.runtime import (
+    Device,
     Precision,
     RuntimeConfig,
     Sharding,
@@ -156,6 +159,62 @@ def test_processes_that_a_launcher_did_not_start_are_refused(asked: int) -> None
     assert as_launched(same, {"WORLD_SIZE": "4"}) is same
     alone = RuntimeConfig(processes=asked)
     assert as_launched(alone, {"WORLD_SIZE": "1"}) is alone  # the job starts them itself
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "1"}, r"RANK is 1, but with WORLD_SIZE=1 .* unset RANK WORLD_SIZE\."),
+        ({"RANK": "3", "WORLD_SIZE": "2"}, "RANK is 3, but with WORLD_SIZE=2 .* from 0 to 1"),
+        (
+            {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"},
+            "LOCAL_RANK is 2, but with LOCAL_WORLD_SIZE=2",
+        ),
+        ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, r"dynamo_backend inductor: .*compile=true"),
+    ],
+)
+def test_numbers_and_words_that_do_not_fit_are_refused(
+    variables: dict[str, str], message: str
+) -> None:
+    """A process without a number of its own would train alone, or wait for others without end."""
+    with pytest.raises(UserError, match=message):
+        as_launched(RuntimeConfig(), variables)
+
+
+def test_what_says_nothing_asks_for_nothing() -> None:
+    """Slurm's steps and some launchers set the local number alone; empty is not set."""
+    for variables in (
+        {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"},
+        {"ACCELERATE_MIXED_PRECISION": "", "ACCELERATE_DYNAMO_BACKEND": ""},
+        {"ACCELERATE_MIXED_PRECISION": "NO", "ACCELERATE_DYNAMO_BACKEND": "NO"},
+    ):
+        config = as_launched(RuntimeConfig(), variables)
+        assert config.precision is Precision.float32
+    capitals = {"ACCELERATE_MIXED_PRECISION": "BF16"}
+    assert as_launched(RuntimeConfig(precision=Precision.bfloat16), capitals)
+
+
+def test_processors_that_accelerate_launch_asks_for() -> None:
+    asked = {"ACCELERATE_USE_CPU": "True"}
+    assert as_launched(RuntimeConfig(), asked).device is Device.cpu
+    assert as_launched(RuntimeConfig(), {"ACCELERATE_USE_CPU": "False"}).device is Device.auto
+    with pytest.raises(UserError, match=r"launch --cpu, but runtime\.device=cuda"):
+        as_launched(RuntimeConfig(device=Device.cuda), asked)
+
+
+def test_precision_is_chosen_for_the_device_that_was_launched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine whose GPU has bfloat16, and whose processor has not."""
+    monkeypatch.setattr("preflab.precision.gpu_capability", lambda: 9.0)
+    monkeypatch.setattr("preflab.precision.cpu_flags", frozenset)
+    words = parse(["debug=fast", "runtime.precision=auto"])
+    found = []
+    for asked in ("False", "True"):
+        monkeypatch.setenv("ACCELERATE_USE_CPU", asked)
+        (job,) = check_jobs(words)
+        found.append(job.run.settings.runtime.precision)
+    assert found == [Precision.bfloat16, Precision.float32]
 
 
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"])

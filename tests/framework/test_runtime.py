@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -114,3 +116,28 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_threads_are_those_that_torch_uses() -> None:
     assert threads(RuntimeConfig(threads=3)) == 3
     assert threads(RuntimeConfig()) == torch.get_num_threads()
+
+
+def test_processes_wait_for_each_other_longer_than_torch_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Process 0 may wait for another job, or write a large model, for hours."""
+    told: dict[str, Any] = {}
+
+    def started(**given: Any) -> Any:
+        told.update(given)
+        return SimpleNamespace(num_processes=1, device="cpu")
+
+    monkeypatch.setattr("accelerate.Accelerator", started)
+    Runtime(RuntimeConfig(device=Device.cpu)).start()
+    (handler,) = told["kwargs_handlers"]
+    assert handler.timeout.days >= 1
+
+
+def test_one_process_divides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = RuntimeConfig(sharding=Sharding.full)
+    assert not full.divides
+    assert replace(full, processes=2).divides
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert full.divides
+    assert not RuntimeConfig(processes=2).divides

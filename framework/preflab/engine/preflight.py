@@ -278,8 +278,7 @@ def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
 def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
     """Whether the rollout engine can read what stages divide: a policy that they train (they have
     an optimizer) and sample from (they read prompts)."""
-    runtime = environment.runtime.config
-    if runtime.sharding is Sharding.none or runtime.processes == 1:
+    if not environment.runtime.config.divides:
         return
     run = environment.run
     for stage in pending:

@@ -4,6 +4,7 @@ which are cross-checked, and stages with recipe ids, before the first job starts
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +30,7 @@ from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
 from preflab.precision import decided
-from preflab.runtime import Precision
+from preflab.runtime import Precision, with_launched_device
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
 
@@ -158,7 +159,9 @@ def _with_precision(run: Run) -> Run:
     if runtime.precision is not Precision.auto:
         return run
     shape = inspect(run.choices["policy"]).shape
-    precision, said = decided(runtime, shape.width if shape else 0)
+    precision, said = decided(
+        with_launched_device(runtime, os.environ), shape.width if shape else 0
+    )
     settled = replace(run.settings, runtime=replace(runtime, precision=precision))
     return replace(run, settings=settled, said=(said,))
 

@@ -222,10 +222,10 @@ def load(
             from safetensors.torch import load as deserialized
 
             tensors |= deserialized(data)
-    files = [folder / name for name in _parts_in(manifest)]
+    places = _places([folder / name for name in _parts_in(manifest)])
 
     def from_parts(path: str, shape: Sequence[int]) -> Any:
-        rows = partial(_rows, files, path)
+        rows = partial(_rows, places[path], path)
         return rows(0, shape[0]) if joined is None else joined(rows, shape)
 
     return int(manifest["step"]), unflatten(tree, tensors, from_parts)
@@ -248,21 +248,32 @@ def _parts_in(manifest: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in manifest["files"] if name.startswith(_OF_PROCESS))
 
 
-def _rows(files: Sequence[Path], path: str, first: int, end: int) -> torch.Tensor:
-    """Rows of a tensor, wherever they are in the files of the processes, in their order."""
-    import torch
-
-    found: list[torch.Tensor] = []
-    start = 0
+def _places(files: Sequence[Path]) -> dict[str, list[tuple[Path, int]]]:
+    """The files that have rows of each tensor, in the order of the rows, and how many each has.
+    Every file is opened once: a large state has thousands of files and of tensors."""
+    found: dict[str, list[tuple[Path, int]]] = {}
     for file in files:
         with _opened(file) as held:
-            if path in held.keys():  # noqa: SIM118 (it is no dict)
-                piece = held.get_slice(path)
-                count = piece.get_shape()[0]
-                low, high = max(first - start, 0), min(end - start, count)
-                if low < high or not found:
-                    found.append(piece[low : max(low, high)])
-                start += count
+            for name in held.keys():  # noqa: SIM118 (it is no dict)
+                found.setdefault(name, []).append((file, held.get_slice(name).get_shape()[0]))
+    return found
+
+
+def _rows(places: Sequence[tuple[Path, int]], path: str, first: int, end: int) -> torch.Tensor:
+    """Rows of a tensor from the files that have them."""
+    import torch
+
+    wanted: list[tuple[Path, int, int]] = []
+    start = 0
+    for file, count in places:
+        low, high = max(first - start, 0), min(end - start, count)
+        if low < high:
+            wanted.append((file, low, high))
+        start += count
+    found: list[torch.Tensor] = []
+    for file, low, high in wanted or [(places[0][0], 0, 0)]:  # no row has a shape too
+        with _opened(file) as held:
+            found.append(held.get_slice(path)[low:high])
     return torch.cat(found).clone()
 
 

@@ -13,7 +13,7 @@ from preflab import UserError
 from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
 from preflab.records import SPLITS, Prompt, RecordType
-from preflab.runtime import Device, Sharding
+from preflab.runtime import Device
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import (
     LoraConfig,
@@ -98,10 +98,9 @@ def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
         from preflab_builtin.causal_lm import quantised
 
         runtime = context.runtime
-        divided = runtime.config.sharding is Sharding.full
         # A GPU that is named may be on another machine, for which this one plans.
         device = "cuda" if runtime.config.device is Device.cuda else runtime.device.type
-        quantised.check(config.model_type, device, divided)
+        quantised.check(config.model_type, device, runtime.config.divides)
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -66,6 +66,17 @@ def parts(module: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, part
 
 
+def tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What the projections in 4 bits are made of: packed numbers, and the constants beside them."""
+    found: dict[str, torch.Tensor] = {}
+    for name, part in parts(module):
+        found[f"{name}.weight"] = part.weight.detach()
+        for constant, value in part.weight.quant_state.as_dict().items():
+            if isinstance(value, torch.Tensor):
+                found[f"{name}.{constant}"] = value
+    return found
+
+
 def keep_out_of_states(module: nn.Module) -> None:
     """Leave weights in 4 bits out of states: they are read from their folder again."""
     for _, part in parts(module):

@@ -11,6 +11,7 @@ from torch import nn
 
 from preflab.runtime import is_main
 from preflab.sharding import gathered, is_divided, is_sharded, local, summed
+from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.adapters import has_adapters, without_adapters
 from preflab_builtin.causal_lm.fast.low_rank import low_rank
 
@@ -21,14 +22,15 @@ _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 def whole_weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor of a module's state, under each of its names: save_pretrained leaves out the
     second name of a tied tensor, with which a reader that holds both apart keeps an old one. What
-    adapters learned is in the matrices.
+    adapters learned is in the matrices, and matrices in 4 bits are float32.
 
     Divided weights are gathered one tensor at a time: every process reads all, and those behind the
     first one get empty tensors."""
     if is_sharded(module):
         yield from _gathered_weights(module)
         return
-    whole = without_adapters(module, merged=True) if has_adapters(module) else module
+    plain = not has_adapters(module) and next(quantised.parts(module), None) is None
+    whole = module if plain else without_adapters(module, merged=True)
     for name, tensor in whole.state_dict().items():
         yield name, tensor.detach()
 
@@ -54,6 +56,7 @@ def version(module: nn.Module) -> str:
     changes the sum, and divided weights have that of whole ones. Every process takes part in it.
     (torch's own counters of changes do not see a fused optimizer.)"""
     state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    state |= quantised.tensors(module)  # which states leave out
     sums = {name: _sum_of_bits(local(tensor)) for name, tensor in state.items()}
     if divided := [name for name, tensor in state.items() if is_divided(tensor)]:
         totals = summed(torch.stack([sums[name] for name in divided]))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.lengths import every_prompt
-from preflab.runtime import Sharding
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import (
     KwiseGroupsConfig,
@@ -57,7 +56,7 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
     than two groups; for weights of a group that has no rankings there, or no simulated people, or
     for prompts with a tag that none has. What other comparisons will be is not known yet. It says
     which groups have few pairs."""
-    if context.runtime.config.sharding is Sharding.full and config.shrink:
+    if context.runtime.config.divides and config.shrink:
         raise UserError(SHARDED)
     key, wanted = context.key_of(config), config.weighed()
     if context.has("rankings"):

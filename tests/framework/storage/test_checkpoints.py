@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,3 +77,34 @@ def test_a_save_that_cannot_finish_leaves_the_old_one(
     newest = next(iter(checkpoints.candidates(tmp_path)))
     assert checkpoints.load(newest)[0] == 1
     assert not list(tmp_path.glob("tmp-*"))
+
+
+def test_parts_are_read_by_another_number_of_processes_with_few_openings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes wrote 2 rows each of ten tensors in files of two tensors; each of two reads 3
+    rows: those of two processes. Every file is opened once, and for a tensor the two that have its
+    rows: 15 + 10 * 2 openings, and not 10 * 15."""
+    monkeypatch.setattr(checkpoints, "PIECE", 2 * 2 * 4 * 4)
+    whole = {f"w{i}": torch.randn(6, 4) for i in range(10)}
+    begun, files = checkpoints.begin(tmp_path, 1), dict[str, str]()
+    for number in range(3):
+        rows = slice(2 * number, 2 * number + 2)
+        state = {name: checkpoints.Part(w[rows].clone(), (6, 4)) for name, w in whole.items()}
+        files |= checkpoints.write_parts(begun, number, state)
+    folder = checkpoints.finish(begun, 1, files | checkpoints.write(begun, state), {})
+    assert len(list(folder.glob("part-*"))) == 15
+    opened, really = list[Path](), checkpoints._opened
+
+    def noted(file: Path) -> Any:
+        opened.append(file)
+        return really(file)
+
+    monkeypatch.setattr(checkpoints, "_opened", noted)
+    for first, end in ((0, 3), (3, 6)):
+        opened.clear()
+        _, again = checkpoints.load(folder, lambda rows, _, at=(first, end): rows(*at))  # type: ignore[misc]
+        assert all(torch.equal(again[name], w[first:end]) for name, w in whole.items())
+        assert len(opened) == 15 + 10 * 2
+    _, again = checkpoints.load(folder, lambda rows, _: rows(6, 6))
+    assert {tensor.shape for tensor in again.values()} == {(0, 4)}

@@ -25,10 +25,10 @@ IDS = torch.arange(3, 19).view(2, 8)
 MASK = torch.ones_like(IDS, dtype=torch.bool)
 
 
-def folder(root: Path, width: int = 32) -> Path:
+def folder(root: Path, width: int = 32, seed: int = 1) -> Path:
     shape: Any = {"family": Family.llama, "layers": 2, "width": width, "heads": 2}
     made = TinySource(TinyConfig(**shape), WORDS)
-    made.create(torch.Generator().manual_seed(1)).save(root / "base")
+    made.create(torch.Generator().manual_seed(seed)).save(root / "base")
     return root / "base"
 
 
@@ -112,6 +112,23 @@ def test_numbers_in_4_bits_are_counted_as_numbers() -> None:
     assert quantised.numbers(torch.zeros(3, 4)) == 12
 
 
+def test_numbers_in_4_bits_are_part_of_the_version(tmp_path: Path) -> None:
+    """States leave them out, and two models that differ in them alone are two."""
+    policy = FakeContext(tmp_path).policy("base")
+    part: Any = policy.module.get_submodule("model.layers.0.mlp.up_proj")
+    scales = torch.ones(2)
+    constants = {"absmax": scales, "quant_type": "nf4"}
+    part.weight.quant_state = SimpleNamespace(as_dict=lambda: constants)
+    quantised.keep_out_of_states(policy.module)
+    assert not any("up_proj" in n for n in policy.module.state_dict() if "layers.0" in n)
+    before = policy.version
+    for numbers in (part.weight.detach(), scales):
+        numbers.neg_()
+        assert policy.version != before
+        numbers.neg_()
+        assert policy.version == before
+
+
 def test_adapters_beside_4_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU, which a run refuses: the weights are near those of the folder, the fast paths leave
     them to transformers, adapters alone are trained and in a state, and what is saved is float32
@@ -165,6 +182,14 @@ def test_adapters_beside_4_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "quantization" not in (tmp_path / "model" / "config.json").read_text()
     with torch.no_grad():
         assert torch.allclose(saved(IDS).logits, after, atol=1e-4)
+    # An engine with a copy gets what is saved, and knows another base by its version.
+    for one in (policy, reference):
+        names = {name for name, _ in one.weights()}
+        assert names == {name for name, _ in saved.state_dict().items()}
+    given = dict(policy.weights())
+    assert all(torch.equal(given[name], tensor) for name, tensor in saved.state_dict().items())
+    assert reference.version == source.load(base).version
+    assert reference.version != source.load(folder(tmp_path / "other", 96, seed=5)).version
     value = policy.scalar_model(torch.Generator().manual_seed(4))
     shared = {id(p) for p in policy.module.parameters()}
     assert all(id(part.weight) in shared for _, part in quantised.parts(value.module))

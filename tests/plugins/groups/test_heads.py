@@ -388,8 +388,10 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
-    # Without shrink it is only said that both groups have few pairs, as in one process.
+    # Alone it divides nothing, and without shrink it is only said that both groups have few pairs.
     (notice,) = kwise_groups(config_of(shrink=0.0), context)
+    context.runtime = Runtime(RuntimeConfig(sharding=Sharding.full))
+    assert list(kwise_groups(config_of(shrink=0.1), context)) == [notice]
     assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
 
 

@@ -3,6 +3,7 @@ folder that both see."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ class Server:
 
     def refresh(self, policy: Policy, version: str) -> None:
         """Write the weights, and have the server read them."""
-        folder = Path(tempfile.mkdtemp(prefix="preflab-vllm-", dir=self.config.folder or None))
+        where = os.path.abspath(self.config.folder) if self.config.folder else None
+        folder = Path(tempfile.mkdtemp(prefix="preflab-vllm-", dir=where))
         try:
             write(policy, folder)
             self.client.load(str(folder), version)
