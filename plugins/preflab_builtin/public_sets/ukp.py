@@ -77,8 +77,11 @@ class UkpSource:
 
 def inspect(config: UkpConfig) -> Inspection:
     """Digests of both files, the number of sides of debates, and that of rankings of them."""
-    source, kinds = UkpSource(config), ("prompts", "rankings")
-    counts = {kind: len(source.records(kind)) for kind in kinds}
+    source = UkpSource(config)
+    counts = {
+        "prompts": len(source.records("prompts")),
+        "rankings": len(source.records("rankings")),
+    }
     digests = [path_digest(Path(config.path, name)) for name in (ARGUMENTS, PAIRS)]
     return Inspection("\n".join(digests), counts)
 
@@ -164,6 +167,8 @@ def _pair(row: Mapping[str, Any], texts: Mapping[str, str]) -> Pair:
         raise BadRow("a2", "is the same argument as a1")
     votes = tuple(_vote(vote) for vote in fields.items(row, "votes"))
     gold = fields.one_of(row.get("gold_strict"), "gold_strict", ("a1", "a2", None))
+    if texts[a1] == texts[a2]:  # whoever sided between them sided by chance
+        votes, gold = tuple((who, "equal") for who, _ in votes), None
     return Pair(fields.text(row, "title"), fields.text(row, "stance"), a1, a2, votes, gold)
 
 

@@ -21,7 +21,7 @@ from preflab_builtin.groups import preflight
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
 from preflab_builtin.groups.folder import inspect_heads
 from preflab_builtin.groups.heads import distance
-from preflab_builtin.groups.preflight import few_pairs, kwise_groups
+from preflab_builtin.groups.preflight import kwise_groups
 from preflab_builtin.groups.scoring import groups_reward, pretrained_groups
 from preflab_builtin.groups.training import groups_training
 from preflab_builtin.groups.welfare import worst
@@ -380,13 +380,6 @@ def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path)
         assert "the say of a group with many pairs" in notice
     accounts = training(tmp_path, DIVIDED).accounting([])
     assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
-
-
-def test_of_many_small_groups_the_smallest_are_named() -> None:
-    counts = {f"g{i}": 100 - i for i in range(20)} | {"many": 200}
-    (said,) = few_pairs(counts, config_of())
-    assert ": g19 81, g18 82," in said
-    assert "g12 88, and 12 more of 21 groups. What" in said
 
 
 def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Path) -> None:

@@ -169,7 +169,8 @@ def test_the_real_set() -> None:
     assert sorted(map(len, debates.values())) == [2, 2, 8]
     assert not debates["train"] & debates["test"]
     voted = _rankings(UkpConfig(path=config.path, preferences=Preferences.votes))
-    assert sum(len(r.preferences) for r in voted) == 22256 + 22001  # votes for a1 and for a2
+    # Votes for a1 and for a2, less two between equal texts.
+    assert sum(len(r.preferences) for r in voted) == 22256 + 22001 - 2
 
 
 def test_people_with_many_votes_have_rankings_of_their_own(tmp_path: Path) -> None:
@@ -203,3 +204,14 @@ def test_people_with_many_votes_have_rankings_of_their_own(tmp_path: Path) -> No
         == 7
         == sum(len(r.preferences) for r in _rankings(config))
     )
+
+
+def test_votes_between_equal_texts_are_ties(tmp_path: Path) -> None:
+    arguments = [*_ARGUMENTS, {"id": "again", "text": "because x"}]
+    pairs = [_pair("Tea?", "yes", "x", "again", ["a1", "equal"], "a1"), *_PAIRS]
+    folder = _folder(tmp_path, arguments, pairs)
+    for rule in Preferences:
+        config = UkpConfig(path=folder, folds=2, preferences=rule, own_group=1)
+        for ranking in _rankings(config):
+            texts = ranking.responses
+            assert all(texts[i] != texts[j] for i, j in ranking.preferences)
