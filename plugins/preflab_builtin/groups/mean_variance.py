@@ -17,10 +17,10 @@ from preflab.records import Ranking, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import (
-    HiddenContextConfig,
     MeanVarianceConfig,
     PretrainedMeanVarianceConfig,
 )
+from preflab_builtin.groups.evaluators import HiddenContextConfig
 from preflab_builtin.groups.folder import located_at
 from preflab_builtin.groups.heads import MEAN_VARIANCE, heads_of
 from preflab_builtin.groups.held_out import held_out, responses_of

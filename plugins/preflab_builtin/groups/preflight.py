@@ -35,18 +35,24 @@ ONE_RESPONSE = (
 FEW = 200
 """Pairs below which a head of one's own is often worse than one reward for all: heads of 50 pairs
 were, until tastes were far apart, and weighting 50 to 200 pairs up gained 0 to 2 points."""
+SHOWN = 8
+"""Groups that are named: of real people there can be hundreds."""
 
 
 def few_pairs(counts: Mapping[str, int], config: Weighing) -> Iterator[str]:
     """A sentence on groups with few pairs to learn from, by the pairs of each group."""
-    few = [f"{name} {number}" for name, number in counts.items() if number < FEW]
+    few = sorted((number, name) for name, number in counts.items() if number < FEW)
     if not few:
         return
+    named = [f"{name} {number}" for number, name in few[:SHOWN]]
+    if len(few) > SHOWN:
+        named.append(f"and {len(few) - SHOWN} more of {len(counts)} groups")
     loud = config.welfare in (Welfare.equal, Welfare.worst) or config.standardise
     how = "standardise=true" if config.standardise else f"welfare={config.welfare}"
     said = (
-        f"Groups with fewer than {FEW} pairs to learn from: {', '.join(few)}. What their heads say "
-        "is mostly noise, unless tastes are far apart: raise reward_model.shrink, or join groups."
+        f"Groups with fewer than {FEW} pairs to learn from: {', '.join(named)}. What their heads "
+        "say is mostly noise, unless tastes are far apart: raise reward_model.shrink, or join "
+        "groups."
     )
     yield f"{said} {how} gives that noise the say of a group with many pairs." if loud else said
 

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 
 from preflab import intervals
-from preflab.errors import UserError
-from preflab.interfaces import AnswersGroups, Context, Evaluation, Measure, Subject
+from preflab.interfaces import AnswersGroups, Evaluation, Measure, Subject
 from preflab.intervals import mean
-from preflab.records import Prompt
+from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.forward import questions
 from preflab_builtin.evaluation.scored import rate
-from preflab_builtin.groups.config import GroupsConfig
 from preflab_builtin.groups.divided import Case, division
 from preflab_builtin.microworld.labelers import SimulatedLabelers
-
-
-def preflight(config: GroupsConfig, context: Context) -> Iterator[str]:
-    """`UserError` if there are no simulated people to ask."""
-    _people(context)
-    yield from ()
-
-
-def _people(context: Context) -> SimulatedLabelers:
-    labeler = context.labeler()
-    if not isinstance(labeler, SimulatedLabelers):
-        raise UserError(
-            "evaluators: groups asks simulated people, whose opinions are known. Choose "
-            "labeler=simulated; for rankings of people there is the evaluator group_agreement."
-        )
-    return labeler
 
 
 class Groups:
@@ -49,13 +31,14 @@ class Groups:
     prompts with different responses on which the majorities of two groups differ; examples are
     such prompts."""
 
-    def __init__(self, config: GroupsConfig, context: Context) -> None:
-        self.labeler, self.seed = _people(context), context.seed
+    def __init__(self, labeler: SimulatedLabelers, seed: int) -> None:
+        self.labeler, self.seed = labeler, seed
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Ask every group about every response."""
         prompts, units = subject.rollout.prompts, questions(subject.rollout)
-        said = self._said(subject)
+        rollouts = said_to(self.labeler.groups, subject, self.seed)
+        said = {group: rollout.texts for group, rollout in rollouts.items()}
         utility = {group: self._utility(group, prompts, said[group]) for group in said}
         measures, values = self._measured("group_utility", utility, partial(mean, units=units))
         if subject.baseline is None:
@@ -79,11 +62,7 @@ class Groups:
             self._measured("group_win_rate", wins, of_wins),
         ):
             measures, values = measures | more, values | by_prompt
-        worst = next(iter(worst_first({g: mean(column) for g, column in wins.items()})))
-        rest = [column for group, column in wins.items() if group != worst]
-        measures["group_win_rate/others"] = of_wins(
-            [sum(row) / len(row) for row in zip(*rest, strict=True)]
-        )
+        measures["group_win_rate/others"] = of_wins(rest(wins))
         cases = [
             Case(*pair, {group: self.labeler.votes(pair, group) for group in self.labeler.groups})
             for pair in zip(prompts, subject.rollout.texts, other, strict=True)
@@ -91,19 +70,6 @@ class Groups:
         differ = division("group_agreement/divided", [c for c in cases if c.first != c.second])
         measures |= self._agreement(cases) | dict(differ.measures)
         return Evaluation(measures, values, examples=differ.examples)
-
-    def _said(self, subject: Subject) -> dict[str, Sequence[str]]:
-        """The responses that each group is to judge, with the noise of the evaluation's."""
-        said: dict[str, Sequence[str]] = {
-            group: subject.rollout.texts for group in self.labeler.groups
-        }
-        if isinstance(subject.responder, AnswersGroups):
-            seed = (self.seed, "evaluation", "responses")
-            for group in said.keys() & set(subject.responder.groups):
-                each = [group] * len(subject.rollout.prompts)
-                own = subject.responder.respond_for(each, subject.rollout.prompts, seed)
-                said[group] = own.texts
-        return said
 
     def _utility(self, group: str, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
         return [
@@ -117,17 +83,15 @@ class Groups:
         columns: Mapping[str, Sequence[float]],
         measured: Callable[[Sequence[float]], Measure],
     ) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
-        """A measure of each group, worst first, then that of everybody; and the values by prompt.
-        columns: by group, a number for each prompt; measured: their mean with its interval."""
+        """`of_each`, and behind it that of everybody."""
         people = Counter(person.group for person in self.labeler.people)
         everybody = [
             sum(n * columns[group][i] for group, n in people.items()) / people.total()
             for i in range(len(next(iter(columns.values()))))
         ]
-        values = {f"{name}/{group}": column for group, column in columns.items()}
-        found = {key: measured(column) for key, column in values.items()}
-        everyone = {f"{name}/everybody": measured(everybody)}
-        return worst_first(found) | everyone, values | {f"{name}/everybody": everybody}
+        found, values = of_each(name, columns, measured)
+        key = f"{name}/everybody"
+        return found | {key: measured(everybody)}, values | {key: everybody}
 
     def _agreement(self, cases: Sequence[Case]) -> dict[str, Measure]:
         """A unit is a prompt."""
@@ -144,6 +108,36 @@ class Groups:
             "group_agreement/within": intervals.bounded_ratio(*within),
             "group_agreement/between": intervals.bounded_ratio(*between),
         }
+
+
+def said_to(groups: Sequence[str], subject: Subject, seed: int) -> dict[str, Rollout]:
+    """The responses that each group is to judge, with the noise of the evaluation's: what is said
+    to it, if the subject answers groups, else what is said to all."""
+    said = {group: subject.rollout for group in groups}
+    if isinstance(subject.responder, AnswersGroups):
+        noise = (seed, "evaluation", "responses")
+        for group in said.keys() & set(subject.responder.groups):
+            each = [group] * len(subject.rollout.prompts)
+            said[group] = subject.responder.respond_for(each, subject.rollout.prompts, noise)
+    return said
+
+
+def of_each(
+    name: str,
+    columns: Mapping[str, Sequence[float]],
+    measured: Callable[[Sequence[float]], Measure],
+) -> tuple[dict[str, Measure], dict[str, Sequence[float]]]:
+    """A measure of each group, worst first, and the values by prompt. columns: by group, a number
+    for each prompt; measured: their mean with its interval."""
+    values = {f"{name}/{group}": column for group, column in columns.items()}
+    return worst_first({key: measured(column) for key, column in values.items()}), values
+
+
+def rest(columns: Mapping[str, Sequence[float]]) -> list[float]:
+    """For each prompt the mean of all groups but the one with the lowest mean over prompts."""
+    worst = min(columns, key=lambda group: sum(columns[group]))
+    others = (column for group, column in columns.items() if group != worst)
+    return [sum(row) / len(row) for row in zip(*others, strict=True)]
 
 
 def worst_first(measures: dict[str, Measure]) -> dict[str, Measure]:

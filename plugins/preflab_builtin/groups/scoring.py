@@ -55,6 +55,10 @@ class GroupRewards:
         scores = raw_scores(self.model, rollout, self.runtime)
         return (scores - scores.new_tensor(self.model.offsets)) * scores.new_tensor(self.scales)
 
+    def named(self, rollout: Rollout) -> dict[str, torch.Tensor]:
+        """The rewards [B] of each group by its name."""
+        return dict(zip(self.model.names, self.of(rollout).unbind(1), strict=True))
+
     def network(self) -> ScalarModel:
         """One head, the weighted sum: what value functions start from."""
         return self.model.weighted([w * s for w, s in zip(self.weights, self.scales, strict=True)])
@@ -65,30 +69,29 @@ class WeightedReward:
     group): the weighted sum of the groups' rewards."""
 
     def __init__(self, rewards: GroupRewards) -> None:
-        self._rewards = rewards
+        self.groups = rewards
 
     @property
     def network(self) -> ScalarModel:
         """One head that scores as this does."""
-        return self._rewards.network()
+        return self.groups.network()
 
     @property
     def networks(self) -> Sequence[HeadsModel]:
         """The one with all heads."""
-        return [self._rewards.model]
+        return [self.groups.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        return weighted(self._rewards.of(rollout), self._rewards.weights)
+        return weighted(self.groups.of(rollout), self.groups.weights)
 
     def members(self, rollout: Rollout) -> dict[str, torch.Tensor]:
         """The rewards [B] of each group by its name."""
-        columns = self._rewards.of(rollout).unbind(1)
-        return dict(zip(self._rewards.model.names, columns, strict=True))
+        return self.groups.named(rollout)
 
     def together(self, members: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Their weighted sum."""
-        return weighted(torch.stack(list(members.values()), 1), self._rewards.weights)
+        return weighted(torch.stack(list(members.values()), 1), self.groups.weights)
 
 
 class JoinedReward:
@@ -100,22 +103,22 @@ class JoinedReward:
         rewards: GroupRewards,
         join: Callable[[torch.Tensor, Sequence[Prompt]], torch.Tensor],
     ) -> None:
-        self._rewards, self._join = rewards, join
+        self.groups, self._join = rewards, join
 
     @property
     def network(self) -> ScalarModel:
         """One head, the sum with the weights that prompts have as a rule (`Welfare.worst`: equal
         ones)."""
-        return self._rewards.network()
+        return self.groups.network()
 
     @property
     def networks(self) -> Sequence[HeadsModel]:
         """The one with all heads."""
-        return [self._rewards.model]
+        return [self.groups.model]
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        return self._join(self._rewards.of(rollout), rollout.prompts)
+        return self._join(self.groups.of(rollout), rollout.prompts)
 
 
 def _worst(rewards: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:

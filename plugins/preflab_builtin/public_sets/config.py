@@ -15,6 +15,7 @@ class Preferences(StrEnum):
 
     gold_strict = "gold_strict"
     votes = "votes"
+    people = "people"
 
 
 @dataclass
@@ -28,7 +29,14 @@ class UkpConfig:
     )
     preferences: Preferences = option(
         Preferences.gold_strict,
-        "gold_strict: one preference per pair with a clear winner; votes: one per vote",
+        "gold_strict: one preference per pair with a clear winner; votes: one per vote; people: "
+        "the same, with a ranking of its own for each group of people",
+    )
+    own_group: int = option(
+        80,
+        "preferences=people: votes for a side that make a person a group of their own; a ranking "
+        "with the votes of all others has no group",
+        ge=1,
     )
     prompt: str = option(
         "Debate: {title}\nSide: {stance}\nArgument:",

@@ -15,7 +15,14 @@ from preflab_builtin.report.wording import NOTHING, short
 
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
-GROUPED = ("group_utility", "group_gain", "group_win_rate")
+GROUPED = (
+    "group_utility",
+    "group_gain",
+    "group_win_rate",
+    "group_head_reward",
+    "group_head_gain",
+    "group_head_win_rate",
+)
 """Beginnings of measures that each group of people has."""
 _SHARES = {
     "win_rate",
@@ -27,6 +34,7 @@ _SHARES = {
     "xstest",
     "labeler_groups",
     "group_win_rate",
+    "group_head_win_rate",
     "group_accuracy",
     "group_agreement",
     "ranked_agreement",

@@ -18,6 +18,7 @@ from preflab.options import problems
 from preflab.records import Message, Prompt, Ranking, Rollout
 from preflab_builtin.baselines.config import BestOfNConfig
 from preflab_builtin.combined.config import CombinedConfig
+from preflab_builtin.groups.asking import groups
 from preflab_builtin.groups.conditioned import (
     ForGroups,
     ForGroupsTraining,
@@ -25,9 +26,9 @@ from preflab_builtin.groups.conditioned import (
     for_groups,
     preflight,
 )
-from preflab_builtin.groups.config import ForGroupsConfig, GroupsConfig, KwiseGroupsConfig
+from preflab_builtin.groups.config import ForGroupsConfig, KwiseGroupsConfig
+from preflab_builtin.groups.evaluators import GroupsConfig
 from preflab_builtin.groups.prefixes import asked, check_words, group_of, named, plain, prefixes
-from preflab_builtin.groups.reporting import Groups
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
 from preflab_builtin.microworld.labelers import SimulatedLabelers
 from preflab_builtin.microworld.source import Microworld
@@ -278,7 +279,7 @@ def test_each_group_judges_what_is_said_to_it(tmp_path: Path) -> None:
     subject: Any = SimpleNamespace(
         rollout=says.respond(prompts, ()), baseline=baseline, responder=says
     )
-    found = Groups(GroupsConfig(), context).evaluate(subject).measures
+    found = groups(GroupsConfig(), context).evaluate(subject).measures
     assert next(iter(found)) == "group_utility/minority"
     # The groups that it does not know judge what it says to anybody.
     said = {"group-0": "red", "minority": "please", "group-1": "good", "group-2": "good"}

@@ -246,7 +246,7 @@ def test_welfare_decides_the_score(tmp_path: Path) -> None:
         assert isinstance(reward, HasNetwork)
         assert isinstance(reward, HasNetworks)
         (scoring,) = reward.networks  # what leaves memory: the one that scores, and no copy of it
-        assert scoring is reward._rewards.model  # type: ignore[attr-defined]
+        assert scoring is reward.groups.model  # type: ignore[attr-defined]
         network = reward.network.copy()  # what a value function starts from
         scalar = raw_scores(network, rows, context.runtime) - network.offset
         if values.get("welfare") is Welfare.worst:

@@ -13,7 +13,7 @@ import torch
 from preflab.errors import UserError
 from preflab.interfaces import Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
-from preflab_builtin.groups.config import GroupHeadsConfig
+from preflab_builtin.groups.evaluators import GroupHeadsConfig
 from preflab_builtin.groups.held_out import HeldOutHeads, root
 from support import FakeContext
 
@@ -56,6 +56,15 @@ def test_spread_and_accuracy_by_hand(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, rankings, reward=reward, vocabulary=["yes", "no", "add"])
     subject: Any = Subject
     found = HeldOutHeads(GroupHeadsConfig(), context).evaluate(subject).measures
+    # By their own reward the pairs of the few have margins 2, 2 and -2, that of the many has 4. The
+    # run's is the sum, 4 for yes and 2 for no: margins -2, -2, 2 and 2.
+    own, together = (
+        sum(math.log1p(math.exp(-margin)) for margin in margins) / 4
+        for margins in ((2, 2, -2, 4), (-2, -2, 2, 2))
+    )
+    losses = {"own": own, "together": together, "gain": together - own}
+    losses = {f"group_loss/{name}": value for name, value in losses.items()}
+    assert found["group_loss/gain"].n == 4  # people, each with a pair of theirs
     # The variance of 0 and 2 is 2, that of 4 and 0 is 8. Two of the few's three pairs are right by
     # their own head. A group without a head has no accuracy.
     assert {name: measure.value for name, measure in found.items()} == pytest.approx(
@@ -64,6 +73,7 @@ def test_spread_and_accuracy_by_hand(tmp_path: Path) -> None:
             "group_spread/many": math.sqrt(8),
             "group_accuracy/few": 2 / 3,
             "group_accuracy/many": 1.0,
+            **losses,
         }
     )
 

@@ -18,11 +18,11 @@ from preflab.options import problems
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.groups import preflight as groups_preflight
 from preflab_builtin.groups.config import (
-    HiddenContextConfig,
     MeanVarianceConfig,
     PretrainedGroupsConfig,
     PretrainedMeanVarianceConfig,
 )
+from preflab_builtin.groups.evaluators import HiddenContextConfig
 from preflab_builtin.groups.mean_variance import (
     HiddenContext,
     both,

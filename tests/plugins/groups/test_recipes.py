@@ -67,12 +67,15 @@ ACCURACY = [word.rstrip(".") for word in _WORDS]
 @pytest.mark.parametrize(
     "overrides, said",
     [
-        (("reward_model=kwise_groups",), True),
-        (("labeler.conflict=0.2",), True),
-        (("reward_model=kwise_groups", "labeler.conflict=0.2", "evaluation=groups"), False),
-        (("labeler.conflict=0.2", *ACCURACY), False),
+        (("reward_model=kwise_groups",), False),
+        (("labeler.conflict=0.2",), False),
+        (("labeler.conflict=0.2", "evaluation.evaluators.groups=null"), True),
+        (("reward_model=kwise_groups", "evaluation=samples"), False),  # its heads
+        (("labeler.conflict=0.2", "evaluation=samples"), True),  # one reward for all
+        (("reward_model=kwise_groups", "evaluation=reward_model"), True),
+        (("labeler.conflict=0.2", "evaluation=reward_model"), True),
+        (("labeler.conflict=0.2", *ACCURACY, "evaluation=reward_model"), False),
         (("labeler.conflict=0.2", *ACCURACY, "evaluation=samples"), False),  # which has none
-        (("labeler.conflict=0.2", "evaluation=samples"), True),
         (("labeler.conflict=0.2", "evaluation=none"), False),  # nothing is
         ((), False),
     ],
@@ -80,3 +83,53 @@ ACCURACY = [word.rstrip(".") for word in _WORDS]
 def test_a_run_says_that_nobody_asks_the_groups(overrides: tuple[str, ...], said: bool) -> None:
     sentences = set(unmeasured(run_of(*overrides)))  # once, whoever says it
     assert [sentence.startswith(MISSING) for sentence in sentences] == [True] * said
+
+
+GROUPS = "evaluation.evaluators.groups"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("labeler.conflict=0.2",),
+        ("reward_model=kwise_groups",),
+        ("reward_model=kwise_groups", "algorithm=for_groups", "evaluation=without_reward"),
+        ("reward_model=sum", "+reward_model@reward_model.members.people=kwise_groups"),
+        ("labeler.conflict=0.2", "evaluation=refusals"),
+    ],
+)
+def test_the_ladder_asks_the_groups_where_they_are_kept_apart(overrides: tuple[str, ...]) -> None:
+    (asked, always, without) = (
+        run_of(*overrides, *more) for more in ((), (f"{GROUPS}.always=true",), (f"{GROUPS}=null",))
+    )
+    assert "groups" in asked.choices["evaluation"].config.evaluators
+    assert GROUPS in {choice.key for choice in asked.all_choices()}
+    assert asked.stages[-1].recipe_id == always.stages[-1].recipe_id
+    assert asked.stages[-1].recipe_id != without.stages[-1].recipe_id
+
+
+@pytest.mark.parametrize("overrides", [(), ("evaluation=refusals", "data=refusals")])
+def test_where_nobody_keeps_groups_apart_a_run_is_the_one_without_them(
+    overrides: tuple[str, ...],
+) -> None:
+    given, without = run_of(*overrides), run_of(*overrides, f"{GROUPS}=null")
+    assert GROUPS not in {choice.key for choice in given.all_choices()}
+    assert [s.recipe for s in given.stages] == [s.recipe for s in without.stages]
+    always = run_of(*overrides, f"{GROUPS}.always=true")
+    assert [s.recipe_id for s in given.stages[:-1]] == [s.recipe_id for s in always.stages[:-1]]
+    assert "groups" in always.choices["evaluation"].config.evaluators
+
+
+def test_jobs_of_one_command_do_not_change_each_others_evaluators() -> None:
+    """They share their typed configs."""
+    jobs = check_jobs(parse(["-m", "labeler.conflict=0,0.2,0"]))
+    asked = ["groups" in job.run.choices["evaluation"].config.evaluators for job in jobs]
+    assert asked == [False, True, False]
+
+
+@pytest.mark.parametrize("evaluation", ["samples", "without_people"])
+def test_where_nobody_can_be_asked_the_heads_are(evaluation: str) -> None:
+    run = run_of("reward_model=kwise_groups", f"evaluation={evaluation}")
+    assert run.choices["evaluation"].config.evaluators["groups"].asks == "heads"
+    plain = run_of("labeler.conflict=0.2", f"evaluation={evaluation}")
+    assert "groups" not in plain.choices["evaluation"].config.evaluators

@@ -16,9 +16,10 @@ from preflab.records import Prompt, Ranking, Rollout
 from preflab.testing.world import TinyLabeler
 from preflab_builtin.groups.agreement import GroupAgreement, agreement, cases
 from preflab_builtin.groups.agreement import preflight as agreement_preflight
-from preflab_builtin.groups.config import GroupAgreementConfig, GroupsConfig
+from preflab_builtin.groups.asking import groups, preflight
 from preflab_builtin.groups.divided import Case, division
-from preflab_builtin.groups.reporting import Groups, preflight, worst_first
+from preflab_builtin.groups.evaluators import GroupAgreementConfig, GroupsConfig
+from preflab_builtin.groups.reporting import worst_first
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
 from preflab_builtin.microworld.labelers import SimulatedLabelers
 from preflab_builtin.microworld.source import Microworld
@@ -44,7 +45,7 @@ def evaluated(
         Rollout.from_texts(context.tokenizer, PROMPTS, each) for each in (texts, SECOND)
     )
     subject: Any = SimpleNamespace(rollout=first, baseline=second, responder=None)
-    return dict(Groups(GroupsConfig(), context).evaluate(subject).measures)
+    return dict(groups(GroupsConfig(), context).evaluate(subject).measures)
 
 
 def test_each_group_is_asked_and_the_worst_comes_first(
@@ -108,8 +109,19 @@ def test_agreement_equals_a_loop_over_people(people: SimulatedLabelers, tmp_path
 
 
 def test_other_people_cannot_be_asked(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"simulated people.*group_agreement"):
-        list(preflight(GroupsConfig(), FakeContext(tmp_path, labelers=TinyLabeler())))
+    context = FakeContext(tmp_path, labelers=TinyLabeler())
+    refused = r"simulated people.*group_agreement"
+    with pytest.raises(UserError, match=refused):
+        list(preflight(GroupsConfig(), context))
+    with pytest.raises(UserError, match=refused):
+        groups(GroupsConfig(), context)
+    # A run in which they are asked only where somebody wants to know is not refused.
+    (said,) = preflight(GroupsConfig(always=False), context)
+    assert "simulated people" in said
+    nothing: Any = None
+    found = groups(GroupsConfig(always=False), context).evaluate(nothing)
+    assert not found.measures
+    assert found.notes == (said,)
 
 
 def test_worst_first() -> None:

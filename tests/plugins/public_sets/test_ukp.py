@@ -169,4 +169,49 @@ def test_the_real_set() -> None:
     assert sorted(map(len, debates.values())) == [2, 2, 8]
     assert not debates["train"] & debates["test"]
     voted = _rankings(UkpConfig(path=config.path, preferences=Preferences.votes))
-    assert sum(len(r.preferences) for r in voted) == 22256 + 22001  # votes for a1 and for a2
+    # Votes for a1 and for a2, less two between equal texts.
+    assert sum(len(r.preferences) for r in voted) == 22256 + 22001 - 2
+
+
+def test_people_with_many_votes_have_rankings_of_their_own(tmp_path: Path) -> None:
+    pairs = [
+        *_PAIRS,
+        _pair("Tea?", "yes", "x", "z", ["equal"], None),
+    ]
+    config = UkpConfig(
+        path=_folder(tmp_path, _ARGUMENTS, pairs),
+        folds=2,
+        preferences=Preferences.people,
+        own_group=3,
+    )
+    # Votes for a side: w0 x over y, z over y, w over v; w1 x over y, w over v; w2 y over z, w over
+    # v. So w0 alone is a group.
+    tea, tea_of_w0, cake, cake_of_w0 = _rankings(config)
+    assert [r.group for r in (tea, tea_of_w0, cake, cake_of_w0)] == ["", "w0"] * 2
+    assert [r.labeler for r in (tea, tea_of_w0)] == ["", "w0"]
+    assert tea.prompt == tea_of_w0.prompt
+    assert tea_of_w0.responses == (" because x", " because y", " because z")
+    assert tea_of_w0.preferences == ((0, 1), (2, 1))
+    assert (tea_of_w0.ties, tea_of_w0.unjudged) == (((0, 2),), ())  # x and z: equal to w0
+    # Of w1 and w2: x over y, and equal; equal, and y over z.
+    assert tea.preferences == ((0, 1), (1, 2))
+    assert (tea.ties, tea.unjudged) == ((), ((0, 2),))
+    assert cake.preferences == ((1, 0),) * 2
+    assert inspect(config).records == {"prompts": 2, "rankings": 4}
+    together = _rankings(UkpConfig(path=config.path, folds=2, preferences=Preferences.votes))
+    assert (
+        sum(len(r.preferences) for r in together)
+        == 7
+        == sum(len(r.preferences) for r in _rankings(config))
+    )
+
+
+def test_votes_between_equal_texts_are_ties(tmp_path: Path) -> None:
+    arguments = [*_ARGUMENTS, {"id": "again", "text": "because x"}]
+    pairs = [_pair("Tea?", "yes", "x", "again", ["a1", "equal"], "a1"), *_PAIRS]
+    folder = _folder(tmp_path, arguments, pairs)
+    for rule in Preferences:
+        config = UkpConfig(path=folder, folds=2, preferences=rule, own_group=1)
+        for ranking in _rankings(config):
+            texts = ranking.responses
+            assert all(texts[i] != texts[j] for i, j in ranking.preferences)

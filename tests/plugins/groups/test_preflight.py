@@ -1,0 +1,13 @@
+"""What is said of groups before the first stage; test_heads.py has what is said of heads."""
+
+from __future__ import annotations
+
+from preflab_builtin.groups.config import Weighing
+from preflab_builtin.groups.preflight import few_pairs
+
+
+def test_of_many_small_groups_the_smallest_are_named() -> None:
+    counts = {f"g{i}": 100 - i for i in range(20)} | {"many": 200}
+    (said,) = few_pairs(counts, Weighing())
+    assert ": g19 81, g18 82," in said
+    assert "g12 88, and 12 more of 21 groups. What" in said
