@@ -61,6 +61,8 @@ class Case:
     sharding: Sharding = Sharding.none
     family: str = "llama"
     fast: bool = True
+    compile: bool = False
+    checkpointing: bool = False
     reshard: bool = True
     offload: bool = False
     engine: str = "native"
@@ -129,6 +131,8 @@ class Case:
                 threads=1,
                 micro_batch=micro_batch,
                 fast_paths=self.fast,
+                compile=self.compile,
+                checkpointing=self.checkpointing,
                 sharding=self.sharding,
                 reshard=self.reshard,
                 offload=self.offload,
@@ -187,6 +191,7 @@ def held_bytes() -> int:
     """Bytes of all tensors that this process has; of divided ones, its own part."""
     gc.collect()
     tensors = [t for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
+    tensors = [t for t in tensors if type(t).__name__ != "FakeTensor"]  # of torch.compile
     storages = [local(t).untyped_storage() for t in tensors if not t.is_meta]
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from preflab import UserError
+from preflab.options import problems
 from preflab.runtime import (
     Device,
     Runtime,
@@ -114,3 +115,10 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_threads_are_those_that_torch_uses() -> None:
     assert threads(RuntimeConfig(threads=3)) == 3
     assert threads(RuntimeConfig()) == torch.get_num_threads()
+
+
+def test_to_compile_without_fast_paths_is_refused() -> None:
+    ((key, said),) = problems(RuntimeConfig(compile=True, fast_paths=False), "runtime.")
+    assert key == "runtime.compile"
+    assert "with runtime.fast_paths=false nothing is there to compile" in said
+    assert not list(problems(RuntimeConfig(compile=True)))

@@ -18,6 +18,7 @@ def circumstances(runtime: RuntimeConfig, versions: Mapping[str, str]) -> dict[s
         "micro_batch": runtime.micro_batch,
         "sharding": runtime.sharding.value,
         "fast_paths": runtime.fast_paths,
+        "compile": runtime.compile,
         "torch": versions.get("torch", ""),
     }
 

@@ -19,8 +19,9 @@ def test_equal_circumstances_do_not_differ() -> None:
 
 def test_differences_are_listed_with_both_values() -> None:
     then = circumstances(RuntimeConfig(threads=2), {"torch": "2.12"})
-    now = circumstances(RuntimeConfig(threads=4), {"torch": "2.13"})
-    assert differences(then, now) == "threads 2 (now 4), torch 2.12 (now 2.13)"
+    now = circumstances(RuntimeConfig(threads=4, compile=True), {"torch": "2.13"})
+    said = "threads 2 (now 4), compile False (now True), torch 2.12 (now 2.13)"
+    assert differences(then, now) == said
 
 
 def test_the_device_is_the_one_that_computed(monkeypatch: pytest.MonkeyPatch) -> None:
