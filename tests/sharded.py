@@ -23,9 +23,10 @@ from preflab.engine.comparing import prepared
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure, RolloutEngine
+from preflab.launched import is_main
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sampling import Agreement
 from preflab.sharding import local
 from preflab.storage import checkpoints
@@ -61,6 +62,8 @@ class Case:
     sharding: Sharding = Sharding.none
     family: str = "llama"
     fast: bool = True
+    compile: bool = False
+    checkpointing: bool = False
     reshard: bool = True
     offload: bool = False
     engine: str = "native"
@@ -129,6 +132,8 @@ class Case:
                 threads=1,
                 micro_batch=micro_batch,
                 fast_paths=self.fast,
+                compile=self.compile,
+                checkpointing=self.checkpointing,
                 sharding=self.sharding,
                 reshard=self.reshard,
                 offload=self.offload,
@@ -187,6 +192,7 @@ def held_bytes() -> int:
     """Bytes of all tensors that this process has; of divided ones, its own part."""
     gc.collect()
     tensors = [t for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
+    tensors = [t for t in tensors if type(t).__name__ != "FakeTensor"]  # of torch.compile
     storages = [local(t).untyped_storage() for t in tensors if not t.is_meta]
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 

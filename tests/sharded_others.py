@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from preflab.launched import is_main
 from preflab.optimization import OptimizerConfig
 from preflab.records import Demonstration, Document, Prompt, Record
 from preflab.rewards import FunctionReward
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sharding import is_sharded
 from preflab_builtin.evaluation.config import (
     DocumentLossConfig,

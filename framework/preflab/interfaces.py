@@ -29,6 +29,7 @@ from preflab.models import Adaptable as Adaptable
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
 from preflab.models import ChecksScalar as ChecksScalar
+from preflab.models import Compiles as Compiles
 from preflab.models import HasHeads as HasHeads
 from preflab.models import HeadsModel as HeadsModel
 from preflab.models import LoadsHeads as LoadsHeads

@@ -62,6 +62,26 @@ def number(name: str, variables: Mapping[str, str] = os.environ) -> int:
     return int(given or least)
 
 
+def world_size() -> int:
+    """Number of processes of this job, from the environment; known without torch."""
+    return number("WORLD_SIZE")
+
+
+def is_main() -> bool:
+    """Whether this is process 0 of its job: the one that writes and prints."""
+    return number("RANK") == 0
+
+
+def local_rank() -> int:
+    """This process's number among those of its job on this machine, 0 first."""
+    return number("LOCAL_RANK")
+
+
+def local_world_size() -> int:
+    """Number of processes of this job on this machine."""
+    return number("LOCAL_WORLD_SIZE")
+
+
 def launched_processes(variables: Mapping[str, str], asked: int) -> int:
     """Number of processes of the job: those of a launcher, or as many as runtime.processes asks
     for. `UserError` if both say one and they differ."""

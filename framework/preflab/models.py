@@ -204,6 +204,14 @@ class ChecksScalar(PolicySource, Protocol):
 
 
 @runtime_checkable
+class Compiles(PolicySource, Protocol):
+    """A `PolicySource` whose models serve `runtime.compile`; with any other one it is refused."""
+
+    def check_compile(self) -> None:
+        """`UserError` if nothing of these models would be compiled."""
+
+
+@runtime_checkable
 class LoadsHeads(PolicySource, Protocol):
     """A `PolicySource` that reads the folders of its policies' models with several heads."""
 

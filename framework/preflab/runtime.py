@@ -18,9 +18,11 @@ from preflab.launched import (
     kept_from_accelerate,
     launched,
     launched_processes,
-    number,
+    local_world_size,
     on_cpu,
+    world_size,
 )
+from preflab.malloc import keep_memory
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
 
@@ -127,6 +129,13 @@ class RuntimeConfig:
         "sampling on a GPU: record the step of one token once and repeat it",
         affects_result=False,
     )
+    compile: bool = option(
+        False,
+        "training and judging: torch.compile what a block of the fast paths computes beside "
+        "attention, adapters too, but not with sft.dropout (equal up to rounding; made for GPUs: "
+        "a CPU gains 1 to 4 %, and waits half a minute and more for the code)",
+        affects_result=False,
+    )
     sharding: Sharding = option(
         Sharding.none,
         "full: each process holds its part of weights, gradients and moments; none: all of them",
@@ -144,61 +153,16 @@ class RuntimeConfig:
         """Whether weights are going to be divided: one process has nobody to divide them with."""
         return self.sharding is Sharding.full and max(self.processes, world_size()) > 1
 
-
-def world_size() -> int:
-    """Number of processes of this job, from the environment; known without torch."""
-    return number("WORLD_SIZE")
-
-
-def is_main() -> bool:
-    """Whether this is process 0 of its job: the one that writes and prints."""
-    return number("RANK") == 0
-
-
-def local_rank() -> int:
-    """This process's number among those of its job on this machine, 0 first."""
-    return number("LOCAL_RANK")
-
-
-def local_world_size() -> int:
-    """Number of processes of this job on this machine."""
-    return number("LOCAL_WORLD_SIZE")
-
-
-def threads(config: RuntimeConfig) -> int | None:
-    """CPU threads of torch in a process; None where torch decides and has not been asked to
-    compute."""
-    torch = sys.modules.get("torch")
-    return config.threads if config.threads or torch is None else int(torch.get_num_threads())
-
-
-def device_name(config: RuntimeConfig) -> str | None:
-    """Where a process computes, cpu or cuda; None where torch decides and has not been asked to
-    compute."""
-    torch = sys.modules.get("torch")
-    if config.device is not Device.auto or torch is None:
-        return None if config.device is Device.auto else config.device.value
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def keep_memory(keep: bool = True) -> None:
-    """Have glibc keep freed memory for the next tensor of that size. By default it gives large
-    pieces back to the system immediately and is handed zeroed pages again at the next step: a
-    quarter of the CPU time of a small model's training step.
-
-    keep: False gives every piece of a megabyte back at once. Weights that are gathered block by
-    block, also by threads of gloo, else leave as much behind as whole weights take."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
-        import ctypes
-
-        libc = ctypes.CDLL("libc.so.6")
-        mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        if not keep:
-            libc.mallopt(mmap_threshold, 2**20)
-            return
-        # Some versions take no more.
-        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)
-        libc.mallopt(trim_threshold, 2**31 - 1)
+    def check(self) -> Iterator[tuple[str, str]]:
+        """What no range can say."""
+        if self.compile and not self.fast_paths:
+            yield (
+                "compile",
+                (
+                    "is true, but with runtime.fast_paths=false nothing is there to compile: the "
+                    "model library's own forward passes stay as they are. Leave out one of the two."
+                ),
+            )
 
 
 def with_launched_device(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:

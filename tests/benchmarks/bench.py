@@ -46,6 +46,7 @@ class Wanted:
     precision: str
     peers: str
     offload: bool
+    compile: bool
 
 
 def wanted(arguments: Sequence[str]) -> Wanted:
@@ -68,6 +69,9 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     parser.add_argument(
         "--offload", action="store_true", help="ours with runtime.offload: less memory, more time"
     )
+    parser.add_argument(
+        "--compile", action="store_true", help="ours with runtime.compile, also while it warms up"
+    )
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
         parser.error(
@@ -86,6 +90,7 @@ def wanted(arguments: Sequence[str]) -> Wanted:
         found.precision,
         found.peers,
         found.offload,
+        found.compile,
     )
 
 
@@ -136,6 +141,7 @@ def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
         asked.device,
         asked.precision,
         asked.offload,
+        asked.compile,
     )
 
 

@@ -7,7 +7,6 @@ iteration of PPO."""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import sys
@@ -20,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
+from preflab.malloc import give_back, keep_memory
 from preflab.optimization import Optimization, OptimizerConfig
 from preflab.records import Prompt
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, keep_memory
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.causal_lm.models import CausalPolicy
@@ -90,7 +90,7 @@ def train(runtime: Runtime, width: int) -> dict[str, float]:
     optimization = Optimization(OptimizerConfig(), policy.module.parameters(), 3, runtime, "policy")
     ids = torch.arange(32)[None, :]
     mask = torch.ones_like(ids, dtype=torch.bool)
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was only loaded or drawn is not held
+    give_back()  # what was only loaded or drawn is not held
     forget()
     started_at = time.process_time()
     for step in range(3):
@@ -113,7 +113,7 @@ class Reading:
             source.create(torch.Generator().manual_seed(0)).save(folder / "model")
         runtime.gather([0])
         self.read(source_of(32), folder, runtime, warm=True)
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        give_back()
         before = held("VmRSS")
         forget()
         self.read(source, folder, runtime)

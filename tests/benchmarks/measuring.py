@@ -38,7 +38,8 @@ COMPARED = {
 class Machine:
     """Where things are measured. folder: of weights and data, by size below it; gflops: the
     measured matmul peak; device and precision as preflab's runtime names them; offload: ours keeps
-    frozen networks out of memory while it trains."""
+    frozen networks out of memory while it trains; compile: its blocks are
+    compiled."""
 
     folder: Path
     peer_python: str
@@ -47,6 +48,7 @@ class Machine:
     device: str = "cpu"
     precision: str = "float32"
     offload: bool = False
+    compile: bool = False
 
     def environment(self, ours: bool) -> dict[str, str]:
         """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours
@@ -69,7 +71,7 @@ class Machine:
             "threads": self.threads,
         }
         job |= {"device": self.device, "precision": self.precision, **more}
-        job |= {"offload": self.offload} if ours else {}
+        job |= {"offload": self.offload, "compile": self.compile} if ours else {}
         python, module = (
             (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
         )

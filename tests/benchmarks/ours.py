@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.channel import Turns, job_of
 from benchmarks.shapes import (
@@ -23,13 +23,16 @@ from benchmarks.shapes import (
     sft_shape,
 )
 
+if TYPE_CHECKING:
+    from preflab.engine.stages import Stages
+
 
 @dataclass(frozen=True)
 class Job:
     """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch;
-    precision: of the forward pass; offload: of frozen networks while others train. The rest
-    departs from the size's shape for the growth measurements (k, batch, response) or the check
-    (given: the responses are given)."""
+    precision: of the forward pass; offload: of frozen networks while others train; compile: of
+    blocks. The rest departs from the size's shape for the growth measurements (k, batch, response)
+    or the check (given: the responses are given)."""
 
     name: str
     size: str
@@ -39,6 +42,7 @@ class Job:
     device: str = "cpu"
     precision: str = "float32"
     offload: bool = False
+    compile: bool = False
     k: int = 9
     batch: int = 0
     response: int = 0
@@ -63,7 +67,8 @@ def overrides(job: Job) -> list[str]:
     ]
     words += [
         f"runtime.device={job.device} runtime.precision={job.precision} "
-        f"runtime.decode_graphs={job.device == 'cuda'} runtime.offload={job.offload}"
+        f"runtime.decode_graphs={job.device == 'cuda'} runtime.offload={job.offload} "
+        f"runtime.compile={job.compile}"
     ]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
@@ -143,12 +148,9 @@ STAGES = {"ppo_iteration": "algorithm", "reward_model": "reward_model", "sft": "
 """The stage that a measurement steps through; the others sample."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Build what the job names, then take turns."""
-    from preflab.console.startup import calm_threads
-
-    turns, job = Turns(), Job(**job_of(arguments))
-    calm_threads()  # as `preflab.console.cli.main` does
+def composed(job: Job, observe: Callable[..., None]) -> Stages:
+    """The stages of a job's run. observe: called by the engine with the name of a hook and what it
+    shows."""
     if job.given:
         os.environ["PREFLAB_PLUGIN_FILES"] = str(Path(__file__).with_name("given.py"))
     from preflab import compose
@@ -159,7 +161,22 @@ def main(arguments: Sequence[str]) -> None:
     from preflab.planning.reading import read
 
     quiet_libraries()
-    this = read(resolved(compose(overrides(job))), registry())
+    return Stages(read(resolved(compose(overrides(job))), registry()), observe, {})
+
+
+def step_through(job: Job, stages: Stages) -> None:
+    """Make the stage that a measurement steps through."""
+    stage = stages.run.stage(STAGES[job.name])
+    assert stage is not None, f"the config makes no {STAGES[job.name]}"
+    stages.make(stage)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Build what the job names, then take turns."""
+    from preflab.console.startup import calm_threads
+
+    turns, job = Turns(), Job(**job_of(arguments))
+    calm_threads()  # as `preflab.console.cli.main` does
 
     def observe(hook: str, **shown: Any) -> None:
         """Called by the engine: before the first step, and after each."""
@@ -170,11 +187,9 @@ def main(arguments: Sequence[str]) -> None:
             turns.answer(metrics={name: float(value) for name, value in shown["metrics"].items()})
             turns.wait()
 
-    stages = Stages(this, observe, {})
+    stages = composed(job, observe)
     if job.name in STAGES:
-        stage = this.stage(STAGES[job.name])
-        assert stage is not None, f"the config makes no {STAGES[job.name]}"
-        stages.make(stage)
+        step_through(job, stages)
     else:
         from benchmarks.sampling import sample
 

@@ -308,6 +308,10 @@ def _composed(name: str, size: str, **more: Any) -> Any:
     return preflab.compose(ours.overrides(Job(name, size, "data", "scratch", 2, **more)))
 
 
+def test_our_side_is_compiled_if_that_is_asked_for() -> None:
+    assert _composed("sft", "tiny", compile=True).runtime.compile
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_our_side_is_a_config_of_preflab(size: str) -> None:
     """Every option it names exists, and the shapes arrive."""

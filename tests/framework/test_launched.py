@@ -15,19 +15,9 @@ from preflab import UserError
 from preflab.composing.compose import parse
 from preflab.console.cli import main
 from preflab.engine.preflight import _of_sharding
-from preflab.launched import ACCUMULATION
+from preflab.launched import ACCUMULATION, is_main, local_rank, local_world_size, world_size
 from preflab.planning.reading import check_jobs
-from preflab.runtime import (
-    Device,
-    Precision,
-    RuntimeConfig,
-    Sharding,
-    as_launched,
-    is_main,
-    local_rank,
-    local_world_size,
-    world_size,
-)
+from preflab.runtime import Device, Precision, RuntimeConfig, Sharding, as_launched
 from preflab.settings import CheckpointConfig
 
 

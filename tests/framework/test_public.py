@@ -107,6 +107,7 @@ INTERFACES_1 = {
     "RewardShaping": "__call__(scores,rollout)",
     "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
+    "Compiles": "check_compile()",
     "HasHeads": "heads_model(generator,names)",
     "HeadsModel": "names offsets shares spreads weights values(hidden) weighted(weights)",
     "LoadsHeads": "load_heads(folder)",

@@ -10,16 +10,9 @@ import pytest
 import torch
 
 from preflab import UserError
-from preflab.runtime import (
-    Device,
-    Runtime,
-    RuntimeConfig,
-    Sharding,
-    is_main,
-    threads,
-    weight,
-    world_size,
-)
+from preflab.launched import is_main, world_size
+from preflab.options import problems
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, weight
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 8])
@@ -113,11 +106,6 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         Runtime(RuntimeConfig(device=Device.cuda))
 
 
-def test_threads_are_those_that_torch_uses() -> None:
-    assert threads(RuntimeConfig(threads=3)) == 3
-    assert threads(RuntimeConfig()) == torch.get_num_threads()
-
-
 def test_processes_wait_for_each_other_longer_than_torch_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,3 +129,10 @@ def test_one_process_divides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert full.divides
     assert not RuntimeConfig(processes=2).divides
+
+
+def test_to_compile_without_fast_paths_is_refused() -> None:
+    ((key, said),) = problems(RuntimeConfig(compile=True, fast_paths=False), "runtime.")
+    assert key == "runtime.compile"
+    assert "with runtime.fast_paths=false nothing is there to compile" in said
+    assert not list(problems(RuntimeConfig(compile=True)))

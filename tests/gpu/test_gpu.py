@@ -1,5 +1,5 @@
 """What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding,
-bfloat16, exact resume."""
+compiled blocks, bfloat16, exact resume."""
 
 from __future__ import annotations
 
@@ -158,6 +158,7 @@ def test_bfloat16_keeps_log_probs_in_float32(family: Family, graphs: bool) -> No
         (),
         ("runtime.precision=bfloat16", "runtime.decode_graphs=true"),
         ("runtime.fast_paths=false",),
+        ("runtime.precision=bfloat16", "runtime.compile=true"),
     ],
 )
 def test_the_whole_ladder_runs(tmp_path: Path, words: tuple[str, ...]) -> None:
@@ -168,24 +169,58 @@ def test_the_whole_ladder_runs(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert all(abs(row["val/ratio"] - 1) < 0.2 for row in rows)
 
 
-EXACT = (*RUN, "runtime.deterministic=true", "runtime.decode_graphs=true")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_blocks_have_the_same_numbers_with_fewer_kernels(family: Family) -> None:
+    """A forward and a backward pass of each, and one more with other numbers of tokens, for which
+    nothing is made anew."""
+    from torch._dynamo.utils import counters
+    from torch.profiler import DeviceType, ProfilerActivity, profile
+
+    plain, made = policy(family), policy(family)
+    made.compiling = True
+    rows, counted = sampled(plain, runtime()), []
+    results = []
+    for model in (plain, made):
+        torch.autograd.backward(response_log_probs(model, rows).sum())  # compiles, or warms up
+        model.module.zero_grad()
+        codes = counters["stats"]["unique_graphs"]
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            log_probs = response_log_probs(model, rows)
+            torch.autograd.backward(log_probs.sum())
+            torch.cuda.synchronize()
+        counted.append(sum(event.device_type is DeviceType.CUDA for event in seen.events()))
+        results.append((log_probs.detach(), gradients(model.module)))
+        response_log_probs(model, sampled(plain, runtime(), tokens=23))
+        assert counters["stats"]["unique_graphs"] == codes
+    (log_probs, slopes), (log_probs_too, slopes_too) = results
+    assert torch.allclose(log_probs, log_probs_too, atol=1e-4)
+    scale = max(float(g.abs().max()) for g in slopes.values())
+    assert largest_difference(slopes, slopes_too) < 1e-4 * scale
+    assert codes > 0
+    assert counted[1] < 0.9 * counted[0]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert preflab(folder, *EXACT) == 0, (folder / "log.txt").read_text()[-3000:]
-    return folder
+EXACT = (*RUN, "runtime.deterministic=true")
+
+
+@pytest.fixture(scope="module", params=["runtime.decode_graphs=true", "runtime.compile=true"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, tuple[str, ...]]:
+    """A folder with a run that nothing disturbed, and its words."""
+    folder, words = tmp_path_factory.mktemp("whole"), (*EXACT, request.param)
+    assert preflab(folder, *words) == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder, words
 
 
 @pytest.mark.parametrize("stage", ["reward_model", "algorithm"])
 def test_a_killed_and_repeated_run_leaves_the_same_bits(
-    whole: Path, tmp_path: Path, stage: str
+    whole: tuple[Path, tuple[str, ...]], tmp_path: Path, stage: str
 ) -> None:
+    undisturbed, words = whole
     plugin = tmp_path / "killer.py"
     plugin.write_text(KILLER)
-    words = ("--plugin", str(plugin), *EXACT)
-    assert preflab(tmp_path, *words, KILL_AT=f"{stage}:1") == -signal.SIGKILL
-    assert preflab(tmp_path, *EXACT) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    assert digests(tmp_path) == digests(whole)
+    broken = preflab(tmp_path, "--plugin", str(plugin), *words, KILL_AT=f"{stage}:1")
+    assert broken == -signal.SIGKILL
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert digests(tmp_path) == digests(undisturbed)

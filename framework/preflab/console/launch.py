@@ -18,7 +18,7 @@ from preflab.console.completion import SCRIPTS, hydras, own_answers
 from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.garbage import seldom_searched
-from preflab.runtime import is_main, world_size
+from preflab.launched import is_main, world_size
 from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab.errors import StorageError
-from preflab.runtime import local_rank
+from preflab.launched import local_rank
 from preflab.storage.artifacts import STATE, Artifact, opened
 from preflab.storage.durable import in_words, make_folder
 

@@ -46,6 +46,7 @@ class OpenedRun:
         self._where = Path((manifest.get("where") or {}).get("cwd") or ".")
         # Nothing is tracked here, so that nothing that trackers need has to be there.
         run = chosen({**resolved(config), "trackers": {}}, registry())  # type: ignore[arg-type]
+        run.settings.runtime.compile = False  # nobody waits half a minute for a few answers
         if device is not None:
             allowed = [member.name for member in Device]
             if device not in allowed:

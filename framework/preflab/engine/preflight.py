@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from preflab.compilers import check_compilers
 from preflab.components import Place
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
@@ -15,7 +16,7 @@ from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
 from preflab.engine.sharing import CANNOT_READ
 from preflab.errors import PluginError, UserError
-from preflab.interfaces import ChecksScalar, SeesBatch
+from preflab.interfaces import ChecksScalar, Compiles, SeesBatch
 from preflab.learning_rates import far_above, rates, too_low
 from preflab.lengths import check_prompts
 from preflab.optimization import sees_no_batch
@@ -27,7 +28,7 @@ from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, has_network, shared, size, sized
 from preflab.records import RECORD_TYPES
-from preflab.runtime import Sharding, as_launched
+from preflab.runtime import Device, Sharding, as_launched
 from preflab.sampling import reads_parts
 from preflab.terminal import duration
 
@@ -46,6 +47,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     with blamed(*run.choices.values(), *run.preparation):
         _check_terms(pending)
         _check_scalar(environment, pending)
+        _check_compile(environment)
         _check_engine(environment, pending)
         _read_records(environment, pending)
         _check_tokenizers(environment)
@@ -273,6 +275,28 @@ def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
     source = environment.policy_source
     if isinstance(source, ChecksScalar) and any("scalar_model" in needs(s.choice) for s in pending):
         source.check_scalar()
+
+
+NOT_COMPILED = (
+    "runtime.compile=true has nothing to compile: {0} computes in its own way, and only fast "
+    "paths are compiled (of policy=tiny, pretrained, smollm2, lora). Leave runtime.compile out."
+)
+
+
+def _check_compile(environment: Environment) -> None:
+    """`UserError` if `runtime.compile` has nothing to compile, or this machine no compiler: it
+    is not left out in silence."""
+    runtime = environment.runtime
+    if not runtime.config.compile:
+        return
+    source = environment.policy_source
+    if not isinstance(source, Compiles):
+        raise UserError(NOT_COMPILED.format(f"policy={environment.run.choices['policy'].name}"))
+    source.check_compile()
+    device = runtime.device.type
+    if runtime.config.device is Device.cuda and device != "cuda":
+        return  # a plan for another machine
+    check_compilers(device)
 
 
 def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:

@@ -25,6 +25,7 @@ from preflab.engine.parts import Parts
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure, TrainsOn
+from preflab.launched import is_main, world_size
 from preflab.options import in_use
 from preflab.planning.asking import waiting
 from preflab.planning.estimates import work
@@ -32,7 +33,6 @@ from preflab.planning.going_on import made_from
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
-from preflab.runtime import is_main, world_size
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, opened, read_rows
 from preflab.storage.durable import writing

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from preflab.errors import PreflabError, StorageError, Waiting
-from preflab.runtime import is_main
+from preflab.launched import is_main
 from preflab.signals import Stopped, left_alone
 from preflab.storage.durable import disk_error
 

@@ -21,11 +21,11 @@ from preflab.engine.stages import Stages
 from preflab.errors import Waiting
 from preflab.jobs.noting import Noting
 from preflab.jobs.tracking import trackers
+from preflab.launched import is_main
 from preflab.planning.asking import FOLDER_MARK, inspect
 from preflab.planning.checks import check_unchanged
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
-from preflab.runtime import is_main
 from preflab.signals import StopRequest
 from preflab.storage.durable import write_json, writing
 from preflab.storage.run_folder import (

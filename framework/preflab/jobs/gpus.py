@@ -19,8 +19,9 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, flag_override
 
 from preflab.errors import UserError
+from preflab.launched import world_size
 from preflab.planning.reading import Job
-from preflab.runtime import NO_GPU, Device, too_many_processes, world_size
+from preflab.runtime import NO_GPU, Device, too_many_processes
 from preflab.visible import VISIBLE, asked, named
 
 KEY = "runtime.gpus_per_job"

@@ -36,9 +36,9 @@ from preflab.jobs import ahead, gpus, processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
+from preflab.launched import world_size
 from preflab.planning.asking import missing
 from preflab.planning.reading import Job, job_from
-from preflab.runtime import world_size
 from preflab.signals import (
     Stopped,
     StopRequest,

@@ -11,8 +11,8 @@ from typing import Any
 
 from preflab.engine.stages import FinishedStage, Stages
 from preflab.errors import Waiting
+from preflab.launched import is_main
 from preflab.planning.run import Run
-from preflab.runtime import is_main
 from preflab.settings import LABELS
 from preflab.signals import Stopped
 from preflab.storage.run_folder import (

@@ -18,8 +18,8 @@ from preflab.composing.search_path import registry
 from preflab.errors import PreflabError, UserError, Waiting
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, quiet_libraries
+from preflab.launched import is_main
 from preflab.planning.reading import Job, read
-from preflab.runtime import is_main
 from preflab.signals import end_with
 from preflab.storage.run_folder import ERROR
 

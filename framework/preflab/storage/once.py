@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from preflab.runtime import local_rank, local_world_size
+from preflab.launched import local_rank, local_world_size
 
 T = TypeVar("T")
 

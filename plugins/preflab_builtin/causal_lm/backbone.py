@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from preflab.errors import UserError
-from preflab.runtime import is_main
+from preflab.launched import is_main
 from preflab.sharding import copied, inside, is_sharded
 from preflab_builtin.causal_lm.adapters import (
     has_adapters,
@@ -53,6 +53,8 @@ class CausalBackbone:
         """Adapters that a model gets which is to be trained; None: all weights are trained."""
         self.checkpointing = False
         """Whether the backward pass computes every block again (`runtime.checkpointing`)."""
+        self.compiling = False
+        """Whether the fast path is compiled (`runtime.compile`)."""
         self.origin = ""
         """The folder that it was read from."""
         self.cost = PassCost(module)
@@ -147,7 +149,7 @@ class CausalBackbone:
     def _as(self, other: CausalBackbone) -> Self:
         """This model, trained and saved as the other one, on whose weights it is."""
         self.lora, self.origin = other.lora, other.origin
-        self.checkpointing = other.checkpointing
+        self.checkpointing, self.compiling = other.checkpointing, other.compiling
         return self
 
     def _facts(self) -> dict[str, Any]:
@@ -155,7 +157,9 @@ class CausalBackbone:
         return {}
 
     def _fast_path(self) -> FastPath | None:
-        return fast_path(self.module, self.cost, self.checkpointing) if self.fast else None
+        if not self.fast:
+            return None
+        return fast_path(self.module, self.cost, self.checkpointing, self.compiling)
 
     @contextmanager
     def _keeping_less(self) -> Iterator[None]:

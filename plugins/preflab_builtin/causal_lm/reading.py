@@ -20,11 +20,12 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
-from preflab.runtime import is_main
+from preflab.launched import is_main
 from preflab.sharding import current_division
 from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.fast.supported import BLOCKS_OF_MODEL_TYPE, blocks_of
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.parts import divide, hollow, unlike
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
@@ -76,6 +77,20 @@ def check_scalar(folder: Path, pad_id: int) -> None:
     if own != ["score.weight"]:
         named = f"{type(module).__name__} has {', '.join(own[:3])} besides its backbone"
         raise UserError(_NO_SCALAR.format(folder, named))
+
+
+def check_compile(folder: Path) -> None:
+    """`UserError` if no fast path computes a folder's model, so that nothing would be compiled. The
+    model is made without weights."""
+    make: Any = AutoModelForCausalLM.from_config
+    with torch.device("meta"):
+        module = make(model_config(folder), trust_remote_code=False).eval()
+    if blocks_of(module) is None:
+        raise UserError(
+            f"{folder}: runtime.compile=true has nothing to compile: there is no fast path for a "
+            f"{module.config.model_type} with this config.json, as there are for plain "
+            f"{' and '.join(BLOCKS_OF_MODEL_TYPE)}. Leave runtime.compile out."
+        )
 
 
 _NO_SCALAR = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
@@ -28,12 +28,14 @@ from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenize
 if TYPE_CHECKING:
     import torch
 
+    from preflab_builtin.causal_lm.backbone import CausalBackbone
     from preflab_builtin.causal_lm.models import (
         CausalHeadsModel,
         CausalPolicy,
         CausalScalarModel,
     )
 
+    Model = TypeVar("Model", bound=CausalBackbone)
     Place = torch.device | str | Callable[[], torch.device]
 
 
@@ -74,14 +76,18 @@ class SavedModels:
     checkpointing = False
     """Whether the backward passes of the models compute every block again."""
 
+    compiling = False
+    """Whether the models' fast paths are compiled."""
+
     bfloat16 = False
     """Whether the run's forward passes are in that format."""
 
     def taking(self, lora: LoraConfig, context: Context) -> Self:
         """This source, whose models get adapters if a rank is given."""
         self.lora = None if lora.rank is None else lora
-        self.bfloat16 = context.runtime.config.precision is Precision.bfloat16
-        self.checkpointing = context.runtime.config.checkpointing
+        config = context.runtime.config
+        self.bfloat16 = config.precision is Precision.bfloat16
+        self.checkpointing, self.compiling = config.checkpointing, config.compile
         return self
 
     def __init__(self, device: Place, fast: bool = True, graphs: bool = False) -> None:
@@ -103,12 +109,24 @@ class SavedModels:
 
         return quantised.reading(torch.device(self.device), self.bfloat16)
 
+    def check_compile(self) -> None:
+        """`UserError` if no fast path reads the models, so that nothing would be compiled."""
+        if self.lora is not None and self.lora.bits is not None:
+            raise UserError(
+                "runtime.compile=true has nothing to compile with policy.lora.bits="
+                f"{self.lora.bits}: weights in 4 bits are computed by the model library's own "
+                "forward passes. Leave one of the two out."
+            )
+
+    def _passing(self, model: Model) -> Model:
+        """A model whose passes are as the run asks."""
+        model.checkpointing, model.compiling = self.checkpointing, self.compiling
+        return model
+
     def _policy(self, module: Any) -> CausalPolicy:
         from preflab_builtin.causal_lm.models import CausalPolicy
 
-        made = CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
-        made.checkpointing = self.checkpointing
-        return made
+        return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
 
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer differs or weights are missing."""
@@ -117,8 +135,8 @@ class SavedModels:
         self._check_tokenizer(folder)
         policy = self._policy(read_policy_module(folder, **self._reading()))
         policy.lora, policy.origin = self.lora, str(folder)
-        check_head(policy, folder)
-        return policy
+        check_head(policy, folder)  # one pass, which nothing is compiled for
+        return self._passing(policy)
 
     def load_scalar(self, folder: Path) -> CausalScalarModel:
         """The scalar model of a folder, with its stored offset (0 if another program wrote it)."""
@@ -138,8 +156,7 @@ class SavedModels:
         offset = float(facts.get("offset", 0.0))
         model = CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
         model.lora, model.origin = self.lora, str(folder)
-        model.checkpointing = self.checkpointing
-        return model
+        return self._passing(model)
 
     def load_heads(self, folder: Path) -> CausalHeadsModel:
         """The model of a folder with several heads, with what is stored of each."""
@@ -152,8 +169,7 @@ class SavedModels:
         module = read_scalar_module(folder, len(heads.names), **self._reading())
         model = CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
         model.lora, model.origin = self.lora, str(folder)
-        model.checkpointing = self.checkpointing
-        return model
+        return self._passing(model)
 
     def _check_tokenizer(self, folder: Path) -> None:
         file = folder / FILE
@@ -208,7 +224,7 @@ class TinySource(SavedModels):
         """A new model, its weights drawn from the generator with the family's own initialiser."""
         from preflab_builtin.causal_lm.reading import new_module
 
-        return self._policy(new_module(self.config, self.tokenizer, generator))
+        return self._passing(self._policy(new_module(self.config, self.tokenizer, generator)))
 
 
 class FolderSource(SavedModels):
@@ -240,6 +256,13 @@ class FolderSource(SavedModels):
         from preflab_builtin.causal_lm.reading import check_scalar
 
         check_scalar(self.folder, self.tokenizer.pad_id)
+
+    def check_compile(self) -> None:
+        """`UserError` if no fast path reads the models; these are made without weights."""
+        from preflab_builtin.causal_lm.reading import check_compile
+
+        super().check_compile()
+        check_compile(self.folder)
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """The pretrained weights; nothing is drawn."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from preflab.runtime import is_main
+from preflab.launched import is_main
 from preflab.sharding import gathered, is_divided, is_sharded, local, summed
 from preflab_builtin.causal_lm import quantised
 from preflab_builtin.causal_lm.adapters import has_adapters, without_adapters

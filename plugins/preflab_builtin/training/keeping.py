@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Policy, State
+from preflab.launched import is_main
 from preflab.options import canonical
-from preflab.runtime import is_main
 from preflab.sharding import gathered, is_divided, is_sharded
 from preflab_builtin.training.checkpoints import STEP, kept_steps
 from preflab_builtin.training.config import LAST, Better, TrainedConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-import torch  # noqa: F401  threads and device are known once it is there
+import torch
 
 from preflab.engine.circumstances import circumstances, differences
 from preflab.runtime import Device, RuntimeConfig
@@ -19,8 +19,9 @@ def test_equal_circumstances_do_not_differ() -> None:
 
 def test_differences_are_listed_with_both_values() -> None:
     then = circumstances(RuntimeConfig(threads=2), {"torch": "2.12"})
-    now = circumstances(RuntimeConfig(threads=4), {"torch": "2.13"})
-    assert differences(then, now) == "threads 2 (now 4), torch 2.12 (now 2.13)"
+    now = circumstances(RuntimeConfig(threads=4, compile=True), {"torch": "2.13"})
+    said = "threads 2 (now 4), compile False (now True), torch 2.12 (now 2.13)"
+    assert differences(then, now) == said
 
 
 def test_the_device_is_the_one_that_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +39,8 @@ def test_the_device_is_the_one_that_computed(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_one_side_does_not_know_is_no_difference() -> None:
     assert differences({}, {"threads": 2}) == ""
     assert differences({"threads": 2, "gone": 1}, {"threads": None}) == ""
+
+
+def test_threads_are_those_that_torch_uses() -> None:
+    assert circumstances(RuntimeConfig(threads=3), {})["threads"] == 3
+    assert circumstances(RuntimeConfig(), {})["threads"] == torch.get_num_threads()

@@ -103,3 +103,8 @@ def test_precision_auto_is_what_the_run_was_made_in(
 def test_precision_auto_of_a_run_that_has_made_nothing(tmp_path: Path) -> None:
     folder = _written(tmp_path / "run", runtime={"precision": "auto", "device": "cpu"})
     assert OpenedRun(folder).environment.runtime.config.precision is Precision.float32
+
+
+def test_a_compiled_run_is_opened_without_a_compiler(tmp_path: Path) -> None:
+    folder = _written(tmp_path / "run", runtime={"compile": True, "device": "cpu"})
+    assert not OpenedRun(folder).environment.runtime.config.compile

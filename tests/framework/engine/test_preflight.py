@@ -219,3 +219,17 @@ def test_an_engine_that_cannot_read_divided_weights_is_refused(words: str, refus
 
 
 MESSAGE = r"sharding=full does not work with rollout=continuous.* Give rollout=native"
+
+
+def test_what_cannot_be_compiled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compiler on this machine; a policy of somebody's, which computes in its own way."""
+    compiling = "runtime.compile=true"
+    with monkeypatch.context() as without:
+        without.setattr("preflab.compilers.shutil.which", lambda name: None)
+        with pytest.raises(UserError, match=r"runtime\.compile=true needs a compiler of C\+\+"):
+            said(compiling)
+        assert said() == said("runtime.compile=false")
+    with monkeypatch.context() as without:
+        without.delattr("preflab_builtin.causal_lm.sources.SavedModels.check_compile")
+        with pytest.raises(UserError, match=r"nothing to compile: policy=tiny computes in its own"):
+            said(compiling)

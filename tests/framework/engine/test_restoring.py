@@ -15,8 +15,9 @@ from preflab.engine.alike import together
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.engine.parts import Parts
 from preflab.errors import StorageError
+from preflab.launched import is_main
 from preflab.randomness import Streams
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sharding import gathered
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE

@@ -20,7 +20,12 @@ from preflab import UserError
 from preflab.console import cli
 from preflab.records import Message, Prompt
 from preflab_builtin.causal_lm import preflight
-from preflab_builtin.causal_lm.config import PretrainedConfig, TinyConfig, TokenizerKind
+from preflab_builtin.causal_lm.config import (
+    LoraConfig,
+    PretrainedConfig,
+    TinyConfig,
+    TokenizerKind,
+)
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
 from support import FakeContext, represented_by
 
@@ -332,3 +337,26 @@ def test_a_template_that_cannot_be_read_is_named(folder: Path) -> None:
     tokenizer = FolderSource(folder).tokenizer
     with pytest.raises(UserError, match=r"chat template cannot be read.*Correct it"):
         tokenizer.encode_prompt(Prompt("p", "t", messages=(Message("user", "hello"),)))
+
+
+@pytest.mark.slow
+def test_a_policy_without_a_fast_path_is_not_compiled_in_silence(
+    granite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*command(granite, tmp_path / "prompts.jsonl"), "algorithm=rloo"]
+    assert exit_code(["plan", *words, "runtime.compile=true"]) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "there is no fast path for a granite with this config.json" in shown
+    assert exit_code(["plan", *words]) == 0
+
+
+def test_a_policy_with_a_fast_path_may_be_compiled_but_not_in_four_bits(folder: Path) -> None:
+    source = FolderSource(folder)
+    source.check_compile()
+    source.lora = LoraConfig(rank=4, bits=4)
+    with pytest.raises(UserError, match=r"nothing to compile with policy\.lora\.bits=4"):
+        source.check_compile()

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from preflab.engine.comparing import prepared
 from preflab.interfaces import Policy
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab.launched import is_main
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sampling import Agreement
 from preflab.sharding import is_sharded
 from preflab_vllm.config import VLLMConfig

@@ -9,8 +9,8 @@ from itertools import islice
 
 from preflab.errors import PreflabError, UserError
 from preflab.interfaces import Context
+from preflab.launched import world_size
 from preflab.lengths import every_prompt
-from preflab.runtime import world_size
 from preflab_vllm.client import START, Client
 from preflab_vllm.config import VLLMConfig
 from preflab_vllm.inside import check_installed

@@ -7,12 +7,21 @@ cache that its `prefill` returned, and `head_log_probs`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from preflab_builtin.causal_lm.cost import PassCost
-from preflab_builtin.causal_lm.fast.blocks import Blocks, Compute, again, directly, wanted_states
+from preflab_builtin.causal_lm.fast.blocks import (
+    Blocks,
+    Compute,
+    again,
+    directly,
+    plainly,
+    wanted_states,
+)
+from preflab_builtin.causal_lm.fast.compiling import compiled
 from preflab_builtin.causal_lm.fast.decoding import SlotCache, extend, prefill
 from preflab_builtin.causal_lm.fast.kernels import head_log_probs
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows, with_shared_prefixes
@@ -33,14 +42,21 @@ __all__ = [
 ]
 
 
-def fast_path(module: Any, cost: PassCost, checkpointing: bool = False) -> FastPath | None:
+def fast_path(
+    module: Any, cost: PassCost, checkpointing: bool = False, compiling: bool = False
+) -> FastPath | None:
     """The fast path of a transformers module; None where only the module's own forward pass is
     right: for other families, and with layers or hooks that are not plain. checkpointing: the
-    backward pass computes every block again, where no hook may draw random numbers."""
+    backward pass computes every block again, where no hook may draw random numbers; compiling: the
+    blocks are compiled (compiling.py), where there is no hook to call."""
     hooks = hooks_on(getattr(module, module.base_model_prefix))
     blocks = None if hooks is Hooks.others else blocks_of(module)
-    compute = again if checkpointing and hooks is Hooks.none else directly
-    return None if blocks is None else FastPath(blocks, hooks is Hooks.tokens, cost, compute)
+    if blocks is None:
+        return None
+    plain = hooks is Hooks.none
+    compute = again if checkpointing and plain else directly
+    run = compiled if compiling and plain else plainly
+    return FastPath(blocks, hooks is Hooks.tokens, cost, compute, run)
 
 
 class FastPath:
@@ -48,10 +64,15 @@ class FastPath:
     no prompt is shared and no token left out; cost: counts the passes."""
 
     def __init__(
-        self, blocks: Blocks, whole_rows: bool, cost: PassCost, compute: Compute = directly
+        self,
+        blocks: Blocks,
+        whole_rows: bool,
+        cost: PassCost,
+        compute: Compute = directly,
+        run: Callable[..., Any] = plainly,
     ) -> None:
         self.blocks, self.whole_rows, self.cost = blocks, whole_rows, cost
-        self.compute = compute
+        self.compute, self.run = compute, run
 
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids, mask [B, T] -> last hidden states [B, T, D], zeros on pads."""
@@ -85,4 +106,5 @@ class FastPath:
         else:
             pairs_left_out = pairs - int(seen[batch.wanted].sum())
             self.cost.count(tokens, pairs, tokens - len(batch.wanted), pairs_left_out)
+        self.blocks.run = self.run
         return wanted_states(self.blocks, batch, self.compute)

@@ -18,10 +18,21 @@ from torch.utils.checkpoint import checkpoint
 
 from preflab.sharding import inside
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows
-from preflab_builtin.causal_lm.fast.projections import Project
+from preflab_builtin.causal_lm.fast.projections import Project, Weights
 
 Rotary = tuple[torch.Tensor, torch.Tensor] | None
 """cos and sin [N, 1, d] of rotary positions; None: the family has learned positions."""
+
+
+Step = Callable[..., Any]
+"""A pure function of a block's parts, its sizes, what multiplies, and tokens [N, ...]: what a
+family computes on one side of attention. It reads the weights of parts, and hooks where they have
+some."""
+
+
+def plainly(step: Step, parts: Any, sizes: Any, project: Project, *tokens: Any) -> Any:
+    """Run a step as it is."""
+    return step(parts, sizes, project, *tokens)
 
 
 class Blocks(Protocol):
@@ -29,6 +40,8 @@ class Blocks(Protocol):
 
     project: Project
     """Multiplies tokens with a projection; decoding sets another one."""
+    run: Callable[..., Any]
+    """Runs a step, as `plainly`; a pass that is compiled sets another one."""
     layers: int
     heads: int
     key_heads: int
@@ -54,10 +67,10 @@ class Blocks(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """normed [N, D] -> keys and values, each [N, G, d]."""
 
-    def queries_keys_values(
-        self, layer: int, normed: torch.Tensor, rotary: Rotary
+    def before_attention(
+        self, layer: int, x: torch.Tensor, rotary: Rotary
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Both of the above together."""
+        """All of the above together: residual stream [N, D] -> queries, keys and values."""
 
     def after_attention(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         """The rest of the block: residual stream [N, D] and attended [N, H * d] -> [N, D]."""
@@ -107,8 +120,7 @@ def _layer(
     blocks: Blocks, layer: int, rotary: Rotary, attend: Attend, x: torch.Tensor
 ) -> torch.Tensor:
     """The residual stream [N, D] after one block more."""
-    normed = blocks.attention_norm(layer, x)
-    q, k, v = blocks.queries_keys_values(layer, normed, rotary)
+    q, k, v = blocks.before_attention(layer, x, rotary)
     return blocks.after_attention(layer, x, attend(layer, q, k, v))
 
 
@@ -148,7 +160,9 @@ def _last_layer(
 
 def after_hooks(part: Any, output: torch.Tensor) -> torch.Tensor:
     """The output [N, D] of a projection that ends a branch, after its hooks that take tokens
-    without pads (see supported.py)."""
+    without pads (see supported.py). Without its module it has none."""
+    if isinstance(part, Weights):
+        return output
     for hook in part._forward_hooks.values():
         changed = hook(part, (), output)
         output = output if changed is None else changed

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from preflab_builtin.causal_lm.fast.low_rank import low_rank
+from preflab_builtin.causal_lm.fast.low_rank import LowRank, low_rank
 
 Project = Callable[[Any, torch.Tensor], torch.Tensor]
 """(projection, tokens [N, I]) -> [N, O], with the bias added."""
@@ -24,16 +25,50 @@ SMALLEST_MATRIX = 2**18
 """Numbers in a matrix below which another layout gains nothing."""
 
 
+class Weights(NamedTuple):
+    """What a part of a block, a norm or a projection, computes with, without its module: an
+    argument of a compiled call.
+
+    transposed: a matrix is stored as [I, O]; adapter: the one around it, without its base.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    transposed: bool
+    adapter: LowRank | None
+
+    @staticmethod
+    def of(part: Any) -> Weights:
+        """Those of a module."""
+        adapter = low_rank(part)
+        base = part if adapter is None else adapter.base
+        without = None if adapter is None else replace(adapter, base=None)
+        bias = base._parameters.get("bias")  # an RMSNorm has none
+        return Weights(base.weight, bias, isinstance(base, Conv1D), without)
+
+
+def adapter_of(part: Any) -> LowRank | None:
+    """The adapter around a projection, which is a module or its `Weights`."""
+    return part.adapter if isinstance(part, Weights) else low_rank(part)
+
+
 def project(projection: Any, tokens: torch.Tensor, outputs: slice | None = None) -> torch.Tensor:
     """With the matrix as the module stores it: [I, O] in GPT-2's projections, [O, I] in linear
-    ones; and what an adapter adds. outputs: which ones are wanted."""
-    if (adapter := low_rank(projection)) is None:
-        return _product(projection, tokens, outputs)
-    return _product(adapter.base, tokens, outputs) + adapter.of(tokens, outputs)
+    ones; and what an adapter adds. projection: a module, or its `Weights`; outputs: which ones are
+    wanted."""
+    base, adapter = projection, adapter_of(projection)
+    if adapter is not None and not isinstance(projection, Weights):
+        base = adapter.base
+    product = _product(base, tokens, outputs)
+    return product if adapter is None else product + adapter.of(tokens, outputs)
 
 
 def _product(projection: Any, tokens: torch.Tensor, outputs: slice | None) -> torch.Tensor:
-    weight, bias, transposed = projection.weight, projection.bias, isinstance(projection, Conv1D)
+    weight, bias = projection.weight, projection.bias
+    if isinstance(projection, Weights):
+        transposed = projection.transposed
+    else:
+        transposed = isinstance(projection, Conv1D)
     if outputs is not None:
         weight = weight[:, outputs] if transposed else weight[outputs]
         bias = None if bias is None else bias[outputs]
