@@ -55,7 +55,8 @@ class Votes(NamedTuple):
     debate: NDArray[np.str_]
 
     def only(self, which: NDArray[np.bool_]) -> Votes:
-        return Votes(*(column[which] for column in self))
+        columns: Any = (column[which] for column in self)
+        return Votes(*columns)
 
 
 def ukp_folder() -> Path:
