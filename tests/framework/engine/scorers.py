@@ -59,7 +59,7 @@ class Late:
 
     def score(self, rollout: Any) -> torch.Tensor:
         """As if it was alone."""
-        total = self.context.runtime.sum(torch.tensor(float(len(rollout))))
+        total: torch.Tensor = self.context.runtime.sum(torch.tensor(float(len(rollout))))
         return total.repeat(len(rollout))
 
 

@@ -19,7 +19,11 @@ def test_after_an_update_they_are_there_for_whoever_reads_them(
     seen: list[str] = []
 
     def noted(word: str) -> Any:
-        return lambda *given: seen.append(word) or {}
+        def called(*given: Any) -> dict[str, float]:
+            seen.append(word)
+            return {}
+
+        return called
 
     monkeypatch.setattr(Offload, "leave", noted("leave"))
     monkeypatch.setattr(Offload, "come", noted("come"))
