@@ -25,7 +25,14 @@ from preflab.engine.parts import Parts
 from preflab.interfaces import Procedure, RolloutEngine
 from preflab.launched import is_main
 from preflab.optimization import OptimizerConfig
-from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
+from preflab.records import (
+    Document,
+    Prompt,
+    Ranking,
+    Record,
+    Rollout,
+    preferences_from_ranks,
+)
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sampling import Agreement
 from preflab.sharding import local
@@ -113,6 +120,9 @@ class Case:
         procedure = ppo(config, context)
         context._network = None  # it was copied
         self.run("ppo", procedure, folder)
+        if self.offload:  # they are back: to read weights that are away kills the process
+            rows = Rollout.from_texts(context.tokenizer, [Prompt("p", "red")], ["blue"])
+            assert len(context.reward_model().score(rows)) == 1
         held = held_bytes() - before
         (folder / f"held-{context.runtime.rank}").write_text(str(held))
         # The second process has no prompt.

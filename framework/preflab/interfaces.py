@@ -134,7 +134,9 @@ class TrainsOn(Protocol):
 
 class RewardModel(Protocol):
     """Anything that scores responses: a trained network, a function, a person. It may also be a
-    `HasNetwork`."""
+    `HasNetwork`. Of several processes each gives it other rows, and all have the numbers of all;
+    one that has networks, or was built with ``context.runtime``, is given all rows by every
+    process."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """[B] float32 rewards, higher is better. The offset is already subtracted."""

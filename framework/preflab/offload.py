@@ -7,7 +7,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
@@ -54,6 +54,16 @@ class Offload:
             self._map = _mapped(on_cpu)
         self.bytes = sum(tensor.nbytes for tensor in self._tensors) + self._parts.bytes
         """How much memory is free after `leave`."""
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Within it the memory is free, and nobody may read the weights: who reads those that are
+        divided is killed. After it they are back, whoever reads them next."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self.come()
 
     def leave(self) -> None:
         """Free the memory."""

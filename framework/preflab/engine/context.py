@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.comparing import prepared
 from preflab.engine.data import Records
+from preflab.engine.scoring import shared
 from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
@@ -74,8 +75,12 @@ class Environment:
         name = f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}"
         if choice.component.build is None:
             raise PluginError(f"{name} builds nothing that others can use")
+        build = partial(choice.component.build, choice.config)
         with blamed(choice):
-            built = choice.component.build(choice.config, context)
+            if choice.component.kind == "reward_model":
+                built = shared(build, context, self.runtime, choice)
+            else:
+                built = build(context)
         if built is None:
             raise PluginError(f"{name} built None")
         return built

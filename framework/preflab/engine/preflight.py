@@ -27,6 +27,7 @@ from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.planning.sizing import DISK, has_network, shared, size, sized
+from preflab.precision import on_gpu
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Device, Sharding, as_launched
 from preflab.sampling import reads_parts
@@ -56,7 +57,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
     ahead = [*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run)]
-    ahead += unmeasured(run)
+    ahead += [*_of_devices(environment), *unmeasured(run)]
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
@@ -190,6 +191,28 @@ def _of_offload(run: Run) -> Iterator[str]:
         yield (
             "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "
             f"reward model while an on-policy algorithm updates, and {why}."
+        )
+
+
+def _of_devices(environment: Environment) -> Iterator[str]:
+    """Options of GPUs and of divided weights where there are none, and GPUs that nobody uses."""
+    runtime = environment.runtime.config
+    if runtime.decode_graphs and not on_gpu(runtime):
+        yield (
+            "runtime.decode_graphs=true changes nothing: it is for sampling on a GPU, and this job "
+            "computes on the CPU."
+        )
+    if not runtime.reshard and runtime.sharding is Sharding.none:
+        yield (
+            "runtime.reshard=false changes nothing: every process has all weights. It is for "
+            "runtime.sharding=full with several processes."
+        )
+    gpus, processes = runtime.gpus_per_job or 0, runtime.processes
+    if gpus > processes:
+        yield (
+            f"runtime.gpus_per_job={gpus}: {gpus - processes} of these GPUs are held and not used, "
+            f"since each process computes on one and the job has {processes}. Give "
+            f"runtime.gpus_per_job={processes}, or runtime.processes={gpus}."
         )
 
 

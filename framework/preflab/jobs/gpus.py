@@ -94,7 +94,8 @@ def check(launcher: DictConfig | None, jobs: Sequence[Job]) -> None:
         )
     joblib = launcher is not None and target.endswith(JOBLIB)
     at_a_time = min(_at_a_time(launcher), len(jobs)) if launcher is not None and joblib else 1
-    there = len(visible())
+    # A driver sees fewer than are named where a name is of no GPU, or where there is none.
+    there = min(len(visible()), _count())
     if at_a_time * most > there:
         raise UserError(_too_many(most, at_a_time, there))
 
@@ -124,8 +125,10 @@ def _at_a_time(launcher: DictConfig) -> int:
 
 
 def _too_many(most: int, at_a_time: int, there: int) -> str:
-    where = os.environ.get(VISIBLE)
-    seen = f"{there} GPU(s) visible here" + (f" ({VISIBLE}={where})" if where is not None else "")
+    where, names = os.environ.get(VISIBLE), named() or ()
+    more = f", of which the driver sees {there}" if there < len(names) else ""
+    seen = f"{there} GPU(s) visible here"
+    seen += f" ({VISIBLE}={where}{more})" if where is not None else ""
     if there < most:
         cure = f"Give {KEY}={there}" if there else f"Leave {KEY} out"
         return f"{KEY}={most}, but there are {seen}. {cure}, or make more visible."

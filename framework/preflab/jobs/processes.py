@@ -25,6 +25,10 @@ from preflab.storage.run_folder import ERROR
 
 STATED = range(UserError.exit_code, Waiting.exit_code + 1)
 """Exit codes of errors that say what a person can mend."""
+ELASTIC = "TORCHELASTIC_"
+GROUPS = frozenset(("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME"))
+"""By these variables, and those that begin with `ELASTIC`, torchrun tells a process of others that
+it started. Here others meet: torch would wait half an hour for a store that nobody serves."""
 GRACE = 10.0
 """Seconds that the other processes have to end by themselves after one has failed, and again
 after SIGTERM."""
@@ -46,10 +50,17 @@ def start(processes: int, command: Sequence[str]) -> int:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
     }
+    around = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in GROUPS and not name.startswith(ELASTIC)
+    }
     threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
     running: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
         for process in running:
             process.send_signal(signum)
 
@@ -60,8 +71,11 @@ def start(processes: int, command: Sequence[str]) -> int:
     try:
         for rank in range(processes):
             own = {k: str(v) for k, v in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
-            running.append(subprocess.Popen(command, env={**threads, **os.environ, **own}))
-        return _wait(running)
+            running.append(subprocess.Popen(command, env={**threads, **around, **own}))
+        code = _wait(running)
+        if code and code not in STATED and not asked:
+            _say_who_was_killed([process.returncode for process in running])
+        return code
     finally:
         for process in running:
             process.kill()
@@ -87,6 +101,29 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
             time.sleep(0.05)
     code = next((p.returncode for p in running if p.returncode in STATED), code)
     return code if code > 0 else 128 - code
+
+
+def _say_who_was_killed(codes: Sequence[int | None]) -> None:
+    """A sentence on a process that a signal has ended: it says nothing itself, and the others
+    complain of losing it. codes: by rank, as `subprocess` gives them."""
+    ended = [(rank, -code) for rank, code in enumerate(codes) if code is not None and code < 0]
+    # Of SIGTERM it was asked above, and libraries abort a process that loses another.
+    found = [(rank, number) for rank, number in ended if number != signal.SIGTERM]
+    if not found:
+        return
+    rank, number = min(found, key=lambda one: one[1] == signal.SIGABRT)
+    why = ""
+    if number == signal.SIGKILL:
+        why = (
+            " The system may have run out of memory: 'preflab plan' with the same words says what "
+            "the job needs, and a smaller runtime.micro_batch and runtime.offload=true need less."
+        )
+    print(
+        f"preflab: process {rank} of {len(codes)} was killed by {signal.Signals(number).name}; "
+        "what the others say above comes of losing it. The same command goes on from the last "
+        f"checkpoint.{why}",
+        file=sys.stderr,
+    )
 
 
 def main() -> None:

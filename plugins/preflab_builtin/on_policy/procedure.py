@@ -92,7 +92,6 @@ class OnPolicy:
         """One iteration: rollout, scores, experience, minibatches."""
         profile = Profile(self.runtime)
         rollout = self._rollout(index)
-        self.offload.come()
         profile.ended("rollout")
         raw = self._scored(rollout)
         scores, metrics = self._penalised(raw, rollout)
@@ -113,8 +112,8 @@ class OnPolicy:
         if self.networks.reference is not None:
             metrics |= self.kl_bounds.check(self._where(index), experience)
         chosen = self._chosen(index, experience)
-        self.offload.leave()
-        metrics |= self._update(index, chosen)
+        with self.offload.away():
+            metrics |= self._update(index, chosen)
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
         metrics |= {f"objective/scores/{k}": float(v.mean()) for k, v in self.members.items()}

@@ -171,6 +171,32 @@ def test_offload_of_networks_on_trained_weights_is_said(monkeypatch: pytest.Monk
         assert any(re.search(why, sentence) for sentence in told) == nothing
 
 
+@pytest.mark.parametrize(
+    ("given", "beside", "said_of_it"),
+    [
+        ("runtime.decode_graphs=true", "runtime.device=cuda", "is for sampling on a GPU"),
+        ("runtime.reshard=false", "runtime.sharding=full runtime.processes=2", "has all weights"),
+        (
+            "runtime.gpus_per_job=3",
+            "runtime.processes=3",
+            "2 of these GPUs are held and not used, .*gpus_per_job=1, or runtime.processes=3",
+        ),
+    ],
+)
+def test_options_that_change_nothing_here_are_said(
+    given: str, beside: str, said_of_it: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not with what they are for. A GPU that is named may be on another machine."""
+    monkeypatch.setattr("preflab.precision.has_gpu", lambda: False)
+    told = [looked_at(given), looked_at(given, *beside.split())]
+    found = [any(re.search(f"{given}.*{said_of_it}", s) for s in some) for some in told]
+    assert found == [True, False]
+
+
+def looked_at(*words: str) -> list[str]:
+    return Stages(job(*words).run, lambda hook, **shown: None, {}, looks=True).preflight()
+
+
 @pytest.mark.parametrize(("sft", "read"), [("none", False), ("demonstrations", True)])
 def test_records_of_their_own_that_nobody_reads_are_said(sft: str, read: bool) -> None:
     """Without SFT no stage reads demonstrations; those of the world itself are nobody's file."""

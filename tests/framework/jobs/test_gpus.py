@@ -36,6 +36,7 @@ SLURM = {
 @pytest.fixture(autouse=True)
 def _four_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of a machine without the driver's tool, whose temporary files are in the test's folder."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv(visible.VISIBLE, "0,1,2,3")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -140,6 +141,16 @@ def test_without_a_gpu_none_is_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(visible.VISIBLE, "")
     with pytest.raises(UserError, match=r"0 GPU\(s\) .*Leave runtime\.gpus_per_job out"):
         checked(None, job(gpus_per_job=1))
+
+
+def test_names_of_no_gpu_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a driver, and one with a GPU less than are named."""
+    for there, cure in ((0, "Leave runtime.gpus_per_job out"), (3, "Give runtime.gpus_per_job=3")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda there=there: there)
+        said = rf"{there} GPU\(s\) .*=0,1,2,3, of which the driver sees {there}\)\. {cure}"
+        with pytest.raises(UserError, match=said):
+            checked(None, job(gpus_per_job=4))
+    checked(None, job(gpus_per_job=3))
 
 
 def test_under_torchrun_they_are_dealt_already(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -65,6 +66,55 @@ def test_a_killed_process_is_128_and_its_signal(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(processes, "GRACE", 0.2)
     code = "os.kill(os.getpid(), 9) if rank == '1' else time.sleep(60)"
     assert processes.start(2, command(code)) == 137
+
+
+def test_what_torchrun_says_of_its_own_processes_is_not_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch would wait for the store of torchrun's agent until it gives up."""
+    of_torchrun = ("TORCHELASTIC_USE_AGENT_STORE", "GROUP_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME")
+    for name in (*of_torchrun, "ROLE_OF_MINE"):
+        monkeypatch.setenv(name, "1")
+    file = tmp_path / "seen"
+    assert processes.start(1, command(f"open({str(file)!r}, 'w').write(' '.join(os.environ))")) == 0
+    seen = file.read_text().split()
+    assert not {*of_torchrun} & {*seen}
+    assert "ROLE_OF_MINE" in seen
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            # The first one loses the second and is aborted.
+            "os.kill(os.getpid(), 9 if rank == '1' else 6)",
+            "process 1 of 2 was killed by SIGKILL; .*the last checkpoint. .* run out of memory",
+        ),
+        (
+            "os.kill(os.getpid(), 11) if rank == '0' else sys.exit(1)",
+            r"process 0 of 2 was killed by SIGSEGV; .* from the last checkpoint\.\n$",
+        ),
+        ("os.kill(os.getpid(), 9) if rank == '0' else (time.sleep(1), sys.exit(4))", ""),
+        ("sys.exit(1)", ""),
+    ],
+)
+def test_the_last_that_is_read_is_which_process_was_killed(
+    code: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless another says what a person can mend."""
+    monkeypatch.setattr(processes, "GRACE", 5.0)
+    assert processes.start(2, command(code))
+    err = capsys.readouterr().err
+    assert re.match(f"preflab: {said}", err) if said else not err
+
+
+def test_a_process_that_was_stopped_is_not_said_to_be_killed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It sleeps, and is ended because the other has failed."""
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    assert processes.start(2, command("time.sleep(60) if rank == '0' else sys.exit(1)")) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_the_handlers_of_signals_are_put_back() -> None:
