@@ -16,6 +16,7 @@ from preflab_serve.telling import told
 
 if TYPE_CHECKING:
     from preflab_serve.arms import Arm
+    from preflab_serve.guarding import Checking
     from preflab_serve.server.asked import Asked
 
 LOG = logging.getLogger("preflab_serve")
@@ -28,6 +29,8 @@ class Answering:
     def __init__(self, arm: Arm, asked: Asked, seed: int) -> None:
         self.arm, self.asked, self.seed = arm, asked, seed
         self.rows: list[Growing] = []
+        self.checkings: tuple[Checking, ...] = ()
+        """Guards that have to let each response be shown."""
         self.verdicts: list[tuple[str, Verdict]] = []
         """What a guard had something against: prompt or response."""
         self.needed = 0

@@ -4,7 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from preflab.interfaces import Policy, Responder, RolloutEngine
     from preflab.records import Tokenizer
     from preflab.runtime import Runtime
+    from preflab_serve.guarding import Checking
 
 NEWEST = "result"
 """The role that answers under the run's own name."""
@@ -26,31 +27,54 @@ NEWEST = "result"
 @dataclass(frozen=True)
 class Arm:
     """A run in a role. name: of the model, for clients; created: seconds since 1970; main: whether
-    it has the name of the run. What it answers with is loaded when it is first asked for."""
+    it has the name of the run. What it answers with is loaded when it is first asked for.
+
+    checkings: of the run's own guard, by role; shared by the arms of a run."""
 
     name: str
     run: AnsweringRun
     role: str
     created: int
     main: bool
+    checkings: dict[str, Checking | None] = field(default_factory=dict, compare=False)
 
     @property
     def responder(self) -> Responder:
-        """What answers: a policy, or what the run's algorithm makes of one (best-of-n). What its
-        policy computes is metered, and what steers it."""
+        """What answers: a policy, or what the run's algorithm makes of one (best-of-n), in front of
+        a guard. What its policy computes is metered, and what steers it."""
         from preflab_builtin.baselines.steered import Steered
+        from preflab_builtin.guard.responder import Guarded
 
         responder = self.run.opened.responder(self.role)
+        if isinstance(responder, Guarded):
+            responder = responder.responder
         metered(responder.policy)
         if isinstance(responder, Steered):
             metered(responder.steering.classes)
         return responder
 
     @property
+    def checking(self) -> Checking | None:
+        """The guard behind which the run's algorithm answers, asked as the server's."""
+        from preflab_builtin.guard.responder import Guarded
+        from preflab_serve.guarding import behind
+
+        if self.role not in self.checkings:
+            answers = self.run.opened.responder(self.role)
+            self.checkings[self.role] = behind(answers) if isinstance(answers, Guarded) else None
+        return self.checkings[self.role]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its guard hangs. Nothing is loaded for it."""
+        checking = self.checkings.get(self.role)
+        return checking is not None and checking.asker.stuck
+
+    @property
     def own_way(self) -> bool:
-        """Whether the run's algorithm answers, and not a policy alone."""
+        """Whether the run's algorithm answers, and not a policy alone, be it behind a guard."""
         algorithm = self.run.opened.environment.run.choices["algorithm"]
-        return self.role == NEWEST and algorithm.component.build is not None
+        return self.role == NEWEST and algorithm.component.build is not None and not self.guarded
 
     @property
     def guarded(self) -> bool:
@@ -63,13 +87,10 @@ class Arm:
         answers says so. Steered ones are read three times."""
         from preflab.interfaces import BestOf
         from preflab_builtin.baselines.steered import Steered
-        from preflab_builtin.guard.responder import Guarded
 
         responder = self.responder
         if isinstance(responder, Steered):
             return 3
-        if isinstance(responder, Guarded):
-            return 1 + responder.resamples
         return responder.n if isinstance(responder, BestOf) else 1
 
     @cached_property
@@ -128,8 +149,10 @@ def open_arms(words: Sequence[str], unguarded: bool = False) -> dict[str, Arm]:
                 f"{arms[taken[0]].run.folder}: give this run another, "
                 f"{name.replace(':', '-')}-2={folder}."
             )
+        checkings = dict[str, "Checking | None"]()
         arms |= {
-            other: Arm(other, run, role, created, main=other == name) for other, role in own.items()
+            other: Arm(other, run, role, created, other == name, checkings)
+            for other, role in own.items()
         }
     return arms
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from preflab.interfaces import AnyTemperature
-from preflab_serve.continuing import Continued
 from preflab_serve.growing import Growing
 from preflab_serve.metering import listening
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def at_once(answering: Answering, rows: Sequence[Growing], seed: tuple[int | str, ...]) -> None:
-    """The responses of these rows. Raises Left once nobody waits."""
+    """The responses of these rows; a row that has ended keeps what it has. Raises Left once nobody
+    waits."""
     own_way = answering.arm.own_way
     rollout = (_by_algorithm if own_way else _by_engine)(answering, rows, seed)
     for row, (_, ids) in zip(rows, rollout.tokens(), strict=True):
@@ -32,15 +32,9 @@ def at_once(answering: Answering, rows: Sequence[Growing], seed: tuple[int | str
 def _by_algorithm(
     answering: Answering, rows: Sequence[Growing], seed: tuple[int | str, ...]
 ) -> Rollout:
-    """Its policy tells what it computes; what is shown is the least of it. A guard of the run's own
-    is asked as the server's: what goes on in the middle of a text is read with what it goes on
-    from."""
-    from preflab_builtin.guard.responder import Guarded
-
+    """Its policy tells what it computes; what is shown is the least of it."""
     arm, asked, before = answering.arm, answering.asked, answering.computed
     responder = arm.responder
-    if isinstance(responder, Guarded) and not asked.chat:
-        responder = replace(responder, guard=Continued(responder.guard))
     if asked.temperature is not None and isinstance(responder, AnyTemperature):
         responder = responder.at_temperature(asked.temperature)
     with listening(answering.compute):

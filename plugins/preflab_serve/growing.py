@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from preflab.records import Prompt, Tokenizer
@@ -50,11 +50,18 @@ class Growing:
     def gap(self) -> str:
         """What stands between the prompt's text and its own: a tokenizer of words puts a space
         there, which is part of neither."""
-        ids = self.ids[:1] or self.tokenizer.encode_response(self.prompt, self.text)
-        first = self.tokenizer.decode_response(self.prompt, ids)
+        ids = self.ids or self.tokenizer.encode_response(self.prompt, self.text)
         asked = self.tokenizer.decode(self.prompt_ids)
-        together = self.tokenizer.decode([*self.prompt_ids, *ids])
-        return " " if first and together == f"{asked} {first}" else ""
+        for number in range(1, len(ids) + 1):  # the first tokens may show nothing
+            if first := self.tokenizer.decode_response(self.prompt, ids[:number]):
+                together = self.tokenizer.decode([*self.prompt_ids, *ids[:number]])
+                return " " if together == f"{asked} {first}" else ""
+        return ""
+
+    @property
+    def begun(self) -> Prompt:
+        """The prompt as the text that its own goes on from."""
+        return replace(self.prompt, text=f"{self.prompt.text}{self.gap}")
 
     def feed(self, token: int) -> None:
         """Read its next token."""

@@ -1,4 +1,4 @@
-"""The guard of a server: what it cannot check is refused."""
+"""The guards of a server: what they cannot check is refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from preflab.records import Prompt
+from preflab_builtin.guard.asking import InTime
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.config import PIECE
+from preflab_builtin.guard.responder import Guarded
 from preflab_builtin.guard.verdicts import Guard, Verdict, failed
 from preflab_people.server.answers import Refused
 from preflab_serve.continuing import Continued
@@ -21,9 +23,8 @@ from preflab_serve.telling import told
 
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
-"""That a guard may take for one request, its turn in the queue included."""
-CALLS = 5
-"""Most calls of a guard for one piece of responses that go on (`Continued`): each has its time."""
+"""That a guard may take for one call, of which each reads `PIECE` texts at most; and that a request
+waits for its turn."""
 MOST_WAITING = 256
 """Requests that wait for a guard."""
 UNNAMED = "unnamed"
@@ -32,33 +33,35 @@ Responses = Sequence[str] | None
 Found = list[Verdict] | None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Turn:
-    """A request for verdicts. until: time.monotonic() at which nobody waits for them any more; say:
-    called with the verdicts, or with None if the guard failed."""
+    """A request for verdicts. continued: whether the responses go on in the middle of a text; say:
+    called with the verdicts, or with None if the guard failed; found: so far; phase: whether the
+    guard is reading, else the request waits, and since when (time.monotonic()), in one: two threads
+    use it; left: whether nobody waits any more."""
 
     guard: Guard
     prompts: Sequence[Prompt]
     responses: Responses
-    until: float
+    continued: bool
     say: Callable[[Found], None]
+    found: list[Verdict] = field(default_factory=list)
+    phase: tuple[bool, float] = field(default_factory=lambda: (False, time.monotonic()))
+    left: bool = False
 
 
 class Asker:
-    """The one thread that asks guards, one request after the other. It does not keep the process
-    alive. seconds: that a guard may take for a piece; then it is stuck, and until it says something
-    nobody else is let in, so that no more than one of its calls is ever left behind."""
+    """The one thread that asks guards, one piece of each request after the other, so that nobody
+    waits for all of another's texts. It does not keep the process alive. seconds: that a call of a
+    guard may take; then it is stuck, and until it says something nobody else is let in, so that no
+    more than one of its calls is ever left behind."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._turns: queue.Queue[_Turn] = queue.Queue(MOST_WAITING)
+        self._turns: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
         self._began: float | None = None
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
         self._thread.start()
-
-    def began(self) -> None:
-        """A call of a guard begins now."""
-        self._began = time.monotonic()
 
     @property
     def stuck(self) -> bool:
@@ -68,39 +71,70 @@ class Asker:
 
     def ask(self, turn: _Turn) -> None:
         """Wait for one's turn. Raises Refused if that is pointless."""
-        try:
-            if self.stuck:
-                raise queue.Full
-            self._turns.put_nowait(turn)
-        except queue.Full:
-            sentence = "The guard is busy, so that nothing can be answered; try again in 5 s."
-            raise Refused(503, "guard_busy", sentence, wait=5) from None
+        if self.stuck or self._turns.qsize() >= MOST_WAITING:
+            raise busy()
+        self._turns.put(turn)
 
     def _run(self) -> None:
         while True:
             turn = self._turns.get()
-            turn.say(self._verdicts(turn))
+            if not turn.left:
+                self._piece(turn)
 
-    def _verdicts(self, turn: _Turn) -> Found:
-        """None if it fails, or if nobody waits any more."""
-        found: list[Verdict] = []
-        for start in range(0, len(turn.prompts), PIECE):
-            if time.monotonic() > turn.until:
-                return None
-            prompts = turn.prompts[start : start + PIECE]
-            responses = turn.responses and turn.responses[start : start + PIECE]
-            self.began()
-            try:
-                said = turn.guard.check(prompts, responses)
-                if len(said) != len(prompts) or any(type(v) is not Verdict for v in said):
-                    raise TypeError("it did not say a verdict for each text")
-            except BaseException as error:
-                LOG.error("the guard failed: it refuses: %s", told(error))
-                return None
-            finally:
-                self._began = None
-            found += map(named, said)
-        return found
+    def _piece(self, turn: _Turn) -> None:
+        """The next verdicts of a request; then it waits for its next turn, or has all of them."""
+
+        def begin() -> None:
+            self._began = time.monotonic()
+            turn.phase = (True, self._began)
+
+        start = len(turn.found)
+        prompts = turn.prompts[start : start + PIECE]
+        responses = turn.responses and turn.responses[start : start + PIECE]
+        try:
+            said = _timed(turn.guard, turn.continued, begin).check(prompts, responses)
+        except BaseException as error:
+            LOG.error("the guard failed: it refuses: %s", told(error))
+            turn.say(None)
+            return
+        finally:
+            self._began = None
+        turn.found += map(named, said)
+        if len(turn.found) < len(turn.prompts):
+            turn.phase = (False, time.monotonic())
+            self._turns.put(turn)
+        else:
+            turn.say(turn.found)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """`preflab_builtin.guard.verdicts.Guard`: another one, each of whose calls has a time of its
+    own, and must say a verdict for each text. begin: a call begins now."""
+
+    guard: Guard
+    begin: Callable[[], None]
+
+    def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
+        """What it says."""
+        self.begin()
+        said = self.guard.check(prompts, responses)
+        if len(said) != len(prompts) or any(type(one) is not Verdict for one in said):
+            raise TypeError("it did not say a verdict for each text")
+        return said
+
+
+def _timed(guard: Guard, continued: bool, begin: Callable[[], None]) -> Guard:
+    """A guard as it is asked. Of a chain each one is by itself: that one has something against the
+    client's own text excuses no response from the others."""
+    parts: list[Guard] = [_Timed(one, begin) for one in parts_of(guard)]
+    return Chain(tuple(Continued(one) if continued else one for one in parts))
+
+
+def busy() -> Refused:
+    """The answer to those who would wait for too long."""
+    sentence = "The guard is busy, so that nothing can be answered; try again in 5 s."
+    return Refused(503, "guard_busy", sentence, wait=5)
 
 
 def named(verdict: Verdict) -> Verdict:
@@ -121,35 +155,14 @@ def silent() -> Refused:
 
 
 def parts_of(guard: Guard) -> Sequence[Guard]:
-    """The guards of a chain, each of which says its own; any other guard alone."""
-    return guard.guards if isinstance(guard, Chain) else (guard,)
+    """The guards of a chain, and of chains in it, each of which says its own; any other guard
+    alone."""
+    if not isinstance(guard, Chain):
+        return (guard,)
+    return [part for one in guard.guards for part in parts_of(one)]
 
 
-def own_verdicts(guard: Guard, texts: Sequence[str]) -> list[list[Verdict]]:
-    """What each guard of a run's chain says of each text, be it a prompt or a response. Raises
-    Refused if one of them says nothing."""
-    try:
-        found = [one.check(*asked) for one in parts_of(guard) for asked in as_both(texts)]
-        return [[*map(named, said)] for said in zip(*found, strict=True)]
-    except Exception as error:
-        LOG.error("the guard failed: it refuses: %s", told(error))
-        raise silent() from error
-
-
-@dataclass(frozen=True)
-class _Each:
-    """`preflab_builtin.guard.verdicts.Guard`: another one, each of whose calls is timed."""
-
-    guard: Guard
-    began: Callable[[], None]
-
-    def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
-        """What it says."""
-        self.began()
-        return self.guard.check(prompts, responses)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checking:
     """A guard, asked in a thread of its own. refusal: what is answered in the place of what may not
     be shown; resamples: other responses that are tried before."""
@@ -163,18 +176,16 @@ class Checking:
     def __post_init__(self) -> None:
         object.__setattr__(self, "asker", Asker(self.seconds))
 
-    async def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
-        """A verdict each. A guard that raises, says something else than a verdict each, or takes
-        too long refuses all of them (`failed`). Raises Refused as long as it is stuck."""
-        return await self._checked(self.guard, prompts, responses)
-
-    async def check_continued(
-        self, prompts: Sequence[Prompt], responses: Sequence[str]
+    async def check(
+        self, prompts: Sequence[Prompt], responses: Responses, continued: bool = False
     ) -> list[Verdict]:
-        """The same of responses that go on in the middle of a text (`Continued`). Each of the calls
-        that this needs has its own time."""
-        each = Continued(_Each(self.guard, self.asker.began))
-        return await self._checked(each, prompts, responses, CALLS)
+        """A verdict each. A guard that raises, says something else than a verdict each, or takes
+        too long refuses all of them (`failed`). Raises Refused as long as it is stuck, and if one's
+        turn does not come. continued: the responses go on in the middle of a text (`Continued`)."""
+        if not prompts:
+            return []
+        found = await self._asked(self.guard, prompts, responses, continued)
+        return found if found is not None else [failed() for _ in prompts]
 
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
         """What each guard of a chain says of each text, be it a prompt or a response. Raises
@@ -182,26 +193,18 @@ class Checking:
         rows: list[list[Verdict]] = [[] for _ in texts]
         for guard in parts_of(self.guard):
             for asked in as_both(texts):
-                found = await self._asked(guard, *asked)
+                found = await self._asked(guard, *asked, continued=False)
                 if found is None:
                     raise silent()
                 for row, verdict in zip(rows, found, strict=True):
                     row.append(verdict)
         return rows
 
-    async def _checked(
-        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, calls: int = 1
-    ) -> list[Verdict]:
-        if not prompts:
-            return []
-        found = await self._asked(guard, prompts, responses, calls)
-        return found if found is not None else [failed() for _ in prompts]
-
     async def _asked(
-        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, calls: int = 1
+        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, continued: bool
     ) -> Found:
-        """Its verdicts; None if it failed. Raises Refused as long as it is stuck. calls: of the
-        guard, of which each has its time."""
+        """Its verdicts; None if it failed. Raises Refused as long as it is stuck, and if it takes
+        too long until it has time: that is no fault of the texts."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Found] = loop.create_future()
 
@@ -213,11 +216,27 @@ class Checking:
             with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
                 loop.call_soon_threadsafe(tell, found)
 
-        seconds = calls * self.seconds
-        until = time.monotonic() + seconds
-        self.asker.ask(_Turn(guard, prompts, responses, until, say))
+        turn = _Turn(guard, prompts, responses, continued, say)
+        self.asker.ask(turn)
         try:
-            return await asyncio.wait_for(answer, seconds)
-        except TimeoutError:
-            LOG.error("the guard took more than %g s: it refuses", seconds)
-            return None
+            while True:
+                phase = reading, since = turn.phase
+                left = since + self.seconds - time.monotonic()
+                if (await asyncio.wait([answer], timeout=max(0.0, left)))[0]:
+                    return answer.result()
+                if turn.phase != phase:
+                    continue
+                if not reading:
+                    raise busy()
+                LOG.error("the guard took more than %g s: it refuses", self.seconds)
+                return None
+        finally:
+            turn.left = True
+
+
+def behind(answers: Guarded) -> Checking:
+    """The guard of a run, asked as the server's: it has the time that its run gives it."""
+    guard = answers.guard
+    if isinstance(guard, InTime):
+        return Checking(guard.guard, answers.refusal, answers.resamples, guard.seconds)
+    return Checking(guard, answers.refusal, answers.resamples)

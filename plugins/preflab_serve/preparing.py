@@ -14,11 +14,12 @@ from preflab.errors import UserError
 from preflab.interfaces import AnyTemperature, ReadsForms, StreamsRows
 from preflab.records import Prompt
 from preflab_people.server.answers import Refused
-from preflab_serve.growing import Growing
+from preflab_serve.growing import PARTIAL, Growing
 
 if TYPE_CHECKING:
     from preflab_serve.answering import Answering
     from preflab_serve.arms import Arm
+    from preflab_serve.guarding import Checking
     from preflab_serve.server.asked import Asked
 
 LOG = logging.getLogger("preflab_serve")
@@ -28,26 +29,42 @@ AT_ONCE = 64
 """Responses to one request of an engine that gives no single tokens: it may not be interrupted."""
 
 
-def wrong(sentence: str) -> Refused:
-    """The refusal of what a client can mend."""
-    return Refused(400, "invalid_value", sentence)
+def wrong(sentence: str, field: str = "") -> Refused:
+    """The refusal of what a client can mend. field: that is at fault."""
+    return Refused(400, "invalid_value", sentence, field=field)
 
 
-def prepare(answering: Answering, resamples: int) -> None:
-    """Load what answers and read the prompts. resamples: other responses that the server's guard
-    may want for each one. Raises Refused."""
+def prepare(answering: Answering, front: Checking | None) -> None:
+    """Load what answers and its guard, and read the prompts. front: the guard in front of all
+    models. Raises Refused."""
     arm, asked = answering.arm, answering.asked
     try:
-        draws = arm.draws
+        draws, own = arm.draws, arm.checking
     except Exception:
         # With its words: nothing of the request has been read yet.
         LOG.exception("the model %s cannot be loaded", arm.name)
         sentence = f"The model '{arm.name}' cannot be loaded; the server's log says why."
         raise Refused(503, "model_unavailable", sentence) from None
+    answering.checkings = tuple(one for one in (front, own) if one is not None)
+    resamples = max((one.resamples for one in answering.checkings), default=0)
     answering.rows = rows = read(arm, asked)
+    if answering.checkings:
+        _check_checkable(asked, rows)
     lengths = [max(len(r.prompt_ids), _read(arm, r.prompt, "")) + r.most for r in rows]
     sampled = 0 if asked.max_tokens == 0 else sum(lengths) * draws * (1 + resamples)
     answering.needed = sampled + (0 if asked.logprobs is None else sum(lengths))
+
+
+def _check_checkable(asked: Asked, rows: Sequence[Growing]) -> None:
+    """What no guard could check. Of a character that is cut neither part shows what it is."""
+    if asked.logprobs is not None:
+        raise wrong(
+            "'logprobs' is not supported behind a guard: they show words that it has not checked.",
+            "logprobs",
+        )
+    for given, row in zip(asked.prompts, rows[:: asked.n], strict=True):
+        if not isinstance(given, Prompt) and row.prompt.text.endswith(PARTIAL):
+            raise wrong("Behind a guard a prompt must end with a whole character.", "prompt")
 
 
 def read(arm: Arm, asked: Asked) -> list[Growing]:

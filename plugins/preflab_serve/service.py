@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from preflab.errors import nearest
 from preflab.interfaces import AskedRow, StreamsRows
@@ -17,14 +17,13 @@ from preflab_serve.answering import Answering, refusal
 from preflab_serve.arms import Arm
 from preflab_serve.at_once import at_once
 from preflab_serve.growing import Growing
-from preflab_serve.guarding import Checking, own_verdicts
+from preflab_serve.guarding import Checking
 from preflab_serve.preparing import prepare
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Wanted, Worker
 
 if TYPE_CHECKING:
-    from preflab_builtin.guard.responder import Guarded
     from preflab_serve.server.asked import Asked
 
 T = TypeVar("T")
@@ -49,6 +48,12 @@ class Service:
     def guarded(self, arm: Arm) -> bool:
         """Whether what an arm answers is checked before it is shown."""
         return self.checking is not None or arm.guarded
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a guard hangs."""
+        front = self.checking is not None and self.checking.asker.stuck
+        return front or any(arm.stuck for arm in self.arms.values())
 
     def arm(self, name: str) -> Arm:
         """The arm of a model's name. Raises Refused."""
@@ -75,36 +80,26 @@ class Service:
                 "model, and a run behind a guard of its own has that one: name it in 'model'."
             )
             raise Refused(404, "no_guard", sentence, field="model")
-        rows: list[list[Verdict]] = [[] for _ in texts]
-        if self.checking is not None:
-            rows = await self.checking.moderated(texts)
+        checkings = [self.checking] if self.checking is not None else []
         if own is not None:
-            guarded = own
-            self._admit(len(texts))
-            found = await self._called(
-                lambda: own_verdicts(cast("Guarded", guarded.responder).guard, texts), len(texts)
-            )
-            rows = [[*row, *more] for row, more in zip(rows, found, strict=True)]
+            found = await self._called(lambda: own.checking, 0)
+            checkings += [found] if found is not None else []
+        rows: list[list[Verdict]] = [[] for _ in texts]
+        for checking in checkings:
+            said = await checking.moderated(texts)
+            rows = [[*row, *more] for row, more in zip(rows, said, strict=True)]
         return name or GUARD, rows
 
     async def begin(self, asked: Asked) -> Answering:
         """Check a request and begin to answer it. Raises Refused."""
         arm = self.arm(asked.model)
-        if asked.logprobs is not None and self.guarded(arm):
-            raise Refused(
-                *(400, "invalid_value"),
-                "'logprobs' is not supported behind a guard: they show words that it has not "
-                "checked.",
-                field="logprobs",
-            )
         self._admit(asked.responses)
         answering = Answering(
             arm, asked, secrets.randbelow(2**53) if asked.seed is None else asked.seed
         )
         self.open.add(answering)
-        resamples = 0 if self.checking is None else self.checking.resamples
         try:
-            await self.called(answering, lambda: prepare(answering, resamples))
+            await self.called(answering, lambda: prepare(answering, self.checking))
         except BaseException:
             self.leave(answering)
             raise
@@ -147,7 +142,9 @@ class Service:
                 row.state = ("", "length")
             answering.changed()
         elif arm.own_way or not isinstance(engine, StreamsRows):
-            future = self.worker.call(lambda: at_once(answering, rows, seed), len(rows))
+            # All of them, also those that are blocked: the noise of each follows its place.
+            together = rows if draw else answering.rows
+            future = self.worker.call(lambda: at_once(answering, together, seed), len(together))
             future.add_done_callback(
                 lambda done: (
                     answering.failed(error) if (error := done.exception()) else answering.changed()
@@ -170,46 +167,45 @@ class Service:
             )
 
     async def whole(self, answering: Answering) -> None:
-        """All responses, as far as the guard lets them be shown: prompts are checked before
-        anything is sampled, and responses before a byte of them leaves. Raises Refused."""
-        checking = self.checking
-        if checking is None:
-            self.sample(answering, answering.rows, ())
-            await answering.whole()
-            return
-        prompts = answering.rows[:: answering.asked.n]
-        verdicts = await checking.check([row.prompt for row in prompts], None)
-        answering.note("prompt", verdicts)
-        rows = []
-        for row in answering.rows:
-            if verdicts[row.number // answering.asked.n].shown:
-                rows.append(row)
-            else:
-                row.replace(checking.refusal)
-        await self._checked(answering, checking, rows, ())
-        for attempt in range(checking.resamples):
+        """All responses, as far as guards let them be shown: prompts are checked before anything is
+        sampled, and responses before a byte of them leaves. Raises Refused."""
+        rows = await self._allowed(answering)
+        await self._checked(answering, rows, 0)
+        most = max((checking.resamples for checking in answering.checkings), default=0)
+        for tried in range(1, 1 + most):
             for row in [row for row in rows if row.again]:
                 row.begin_anew()
-                await self._checked(answering, checking, [row], ("guard", row.number, attempt))
-        for row in [row for row in rows if row.again]:
-            row.replace(checking.refusal)
+                await self._checked(answering, [row], tried)
 
-    async def _checked(
-        self,
-        answering: Answering,
-        checking: Checking,
-        rows: Sequence[Growing],
-        draw: tuple[int | str, ...],
-    ) -> None:
-        """Sample rows and check them: each may be shown, is refused, or is to be sampled again."""
+    async def _allowed(self, answering: Answering) -> list[Growing]:
+        """The rows whose prompts guards let be answered; the others are refused."""
+        rows, each = list(answering.rows), answering.asked.n
+        for checking in answering.checkings:
+            prompts = {row.number // each: row.prompt for row in rows}
+            verdicts = await checking.check([*prompts.values()], None)
+            answering.note("prompt", verdicts)
+            shown = {i: one.shown for i, one in zip(prompts, verdicts, strict=True)}
+            for row in rows:
+                if not shown[row.number // each]:
+                    row.replace(checking.refusal)
+            rows = [row for row in rows if not row.finish]
+        return rows
+
+    async def _checked(self, answering: Answering, rows: Sequence[Growing], tried: int) -> None:
+        """Sample rows and check them: each may be shown, is refused, or is to be sampled again.
+        tried: responses of these rows before."""
         if not rows:
             return
-        self.sample(answering, rows, draw)
+        self.sample(answering, rows, ("guard", rows[0].number, tried - 1) if tried else ())
         await answering.whole()
-        check = checking.check if answering.asked.chat else checking.check_continued
-        verdicts = await check([row.prompt for row in rows], [row.text for row in rows])
-        answering.note("response", verdicts)
-        for row, verdict in zip(rows, verdicts, strict=True):
-            row.again = not verdict.shown and verdict.action is Action.resample
-            if not verdict.shown and not row.again:
-                row.replace(checking.refusal)
+        continued = not answering.asked.chat
+        for checking in answering.checkings:
+            left = [row for row in rows if row.finish != "content_filter" and not row.again]
+            prompts = [row.begun if continued else row.prompt for row in left]
+            verdicts = await checking.check(prompts, [row.text for row in left], continued)
+            answering.note("response", verdicts)
+            for row, verdict in zip(left, verdicts, strict=True):
+                anew = verdict.action is Action.resample and tried < checking.resamples
+                row.again = not verdict.shown and anew
+                if not verdict.shown and not anew:
+                    row.replace(checking.refusal)

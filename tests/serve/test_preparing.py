@@ -45,7 +45,7 @@ def test_what_is_put_in_front_of_a_prompt_counts() -> None:
 
     async def needed(positions: int) -> int:
         answering = Answering(arm(positions), request, 1)
-        prepare(answering, 0)
+        prepare(answering, None)
         return answering.needed
 
     assert asyncio.run(needed(216)) == 2 * 216

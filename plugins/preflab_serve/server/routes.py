@@ -53,8 +53,7 @@ class Routes:
     async def health(self, request: Request) -> Response:
         """Whether it can answer, and how much waits."""
         alive = self.service.worker.alive
-        checking, log = self.service.checking, self.service.log
-        stuck = checking is not None and checking.asker.stuck
+        log, stuck = self.service.log, self.service.stuck
         well = alive and not stuck and (log is None or not log.owed)
         body = {"status": "ok" if well else "failed", "waiting": self.service.worker.load}
         return JSON(body, 200 if well else 503)
@@ -116,7 +115,7 @@ class Routes:
         responses, and what a guard checks is whole too: such a stream begins at the end."""
         watching = asyncio.create_task(_watch(request, account))
         service = self.service
-        grows = asked.stream and asked.logprobs is None and not service.guarded(answering.arm)
+        grows = asked.stream and asked.logprobs is None and not answering.checkings
         try:
             if grows:
                 service.sample(answering, answering.rows, ())
