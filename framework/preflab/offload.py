@@ -4,6 +4,7 @@ divide among them, each process moves its part."""
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
