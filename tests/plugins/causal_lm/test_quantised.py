@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from preflab.errors import UserError
+from preflab.interfaces import Policy
 from preflab.options import problems
 from preflab.runtime import Precision
 from preflab_builtin.causal_lm import quantised, reading
@@ -182,14 +183,17 @@ def test_adapters_beside_4_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "quantization" not in (tmp_path / "model" / "config.json").read_text()
     with torch.no_grad():
         assert torch.allclose(saved(IDS).logits, after, atol=1e-4)
-    # An engine with a copy gets what is saved, and knows another base by its version.
-    for one in (policy, reference):
-        names = {name for name, _ in one.weights()}
-        assert names == {name for name, _ in saved.state_dict().items()}
-    given = dict(policy.weights())
-    assert all(torch.equal(given[name], tensor) for name, tensor in saved.state_dict().items())
+    _is_given(policy, saved.state_dict())
+    assert {name for name, _ in reference.weights()} == saved.state_dict().keys()
     assert reference.version == source.load(base).version
     assert reference.version != source.load(folder(tmp_path / "other", 96, seed=5)).version
     value = policy.scalar_model(torch.Generator().manual_seed(4))
     shared = {id(p) for p in policy.module.parameters()}
     assert all(id(part.weight) in shared for _, part in quantised.parts(value.module))
+
+
+def _is_given(policy: Policy, saved: dict[str, torch.Tensor]) -> None:
+    """An engine with a copy of a policy gets what is saved."""
+    given = dict(policy.weights())
+    assert given.keys() == saved.keys()
+    assert all(torch.equal(given[name], tensor) for name, tensor in saved.items())
