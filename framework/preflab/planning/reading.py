@@ -234,7 +234,7 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> 
         value, (owner, last) = held[field], _owner(config, field)
         if value is None:
             continue
-        if isinstance(value, Mapping) and "name" in value:
+        if isinstance(value, str) or (isinstance(value, Mapping) and "name" in value):
             choice = choose(registry, nested_kind, value, f"{key}.{field}")
             choices.append(choice)
             setattr(owner, last, choice.config)
