@@ -212,7 +212,7 @@ def _waits_for(run: Run, facts: Mapping[str, Any]) -> Choice | None:
     return next((choice for choice in run.all_choices() if choice.key == key), None)
 
 
-def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:
+def choose(registry: Registry, kind: str, node: Mapping[str, Any] | str, key: str) -> Choice:
     """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
     allowed and the nearest name. Whatever file the values came from, they pass through the
     component's schema here."""

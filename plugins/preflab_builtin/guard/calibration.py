@@ -161,8 +161,9 @@ def _check_columns(columns: Mapping[str, Mapping[str, None]], config: Calibrates
             f"{key}.calibration: {config.calibration} judges its rows: its column '{name}' holds "
             f"{_some(values)}. Only harmless rows may count, or the threshold lets harmful ones "
             "through. Say which value means harmless, and the other rows are left out: "
-            f"{key}.harmless={{{name}: VALUE}}. Or give a file of harmless rows alone, without "
-            "that column."
+            f"harmless: {{{name}: VALUE}} among the guard's options, in a command "
+            f"+algorithm.{key}.harmless.{name}=VALUE. Or give a file of harmless rows alone, "
+            "without that column."
         )
 
 

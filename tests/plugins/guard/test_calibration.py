@@ -70,7 +70,9 @@ def test_a_file_that_judges_its_rows_is_not_read_as_all_harmless(
     """Read as all harmless, rank ceil(0.95 x 121) = 115 of 120 is a score of 0.9. Of the 60
     harmless ones alone it is 0.1."""
     file = a_file(tmp_path / f"rows.{ending}", labelled(name, fine, bad))
-    cure = rf"its column '{name}' holds .*guard\.harmless=\{{{name}: VALUE\}}"
+    cure = (
+        rf"its column '{name}' holds .*harmless: \{{{name}: VALUE\}}.*guard.harmless.{name}=VALUE"
+    )
     for refused in (
         lambda config: calibrated(config, scores, "guard"),
         lambda config: inspected(config, "guard", ""),  # before any work
