@@ -71,7 +71,8 @@ def threshold_of(scores: Sequence[float], share: float) -> float:
     >>> threshold_of([0.1, 0.4, 0.2, 0.3], share=0.4)  # rank ceil(0.6 x 5) = 3
     0.3
     """
-    return sorted(scores)[rank_of(len(scores), share) - 1]
+    rank = rank_of(len(scores), share)
+    return sorted(scores)[rank - 1]
 
 
 def calibrated(config: Calibrates, scores: Scores, key: str) -> float:
