@@ -9,6 +9,7 @@ from typing import Any
 from preflab_people.server.answers import Refused
 from preflab_serve.answering import Answering
 from preflab_serve.service import Service
+from preflab_serve.usage.limits import Reserved
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Account:
     key: str
     path: str
     answering: Answering | None = None
-    reserved: int = 0
+    reserved: Reserved | None = None
     closed: bool = False
     began: float = field(default_factory=time.monotonic)
 
@@ -35,8 +36,7 @@ class Account:
     def reserve(self) -> None:
         """Set apart the tokens that it may need. Raises Refused if its key has no more."""
         assert self.answering is not None
-        self.service.limits.reserve(self.key, self.answering.needed)
-        self.reserved = self.answering.needed
+        self.reserved = self.service.limits.reserve(self.key, self.answering.needed)
 
     def close(self, status: int) -> None:
         """Note how it ended."""

@@ -12,7 +12,8 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.answering import AnsweringRun as AnsweringRun
 from preflab.engine.opened import conversation as conversation
-from preflab.errors import UserError
+from preflab.errors import UserError, nearest
+from preflab.options import problems, typed
 from preflab.planning.reading import choose
 from preflab.runtime import Runtime, RuntimeConfig
 from preflab.storage.runs import folder_of
@@ -20,6 +21,8 @@ from preflab.storage.runs import folder_of
 if TYPE_CHECKING:
     from preflab_serve.guarding import Checking
 
+OPTIONS = ("guard", "refusal", "resamples")
+"""Of the file that describes a server's guard."""
 PACKAGES = ("starlette", "uvicorn", "limits")
 
 
@@ -59,24 +62,87 @@ class _NoRun:
 
 
 def open_guard(path: Path, seconds: float) -> Checking:
-    """The guard that a YAML file describes by the options of ``algorithm=guarded``: guard (its name
-    and options), refusal, resamples. `UserError` for what it may not say."""
+    """The guard that a YAML file describes: guard (its name and options), and refusal and resamples
+    as in ``algorithm=guarded``. `UserError` for what it may not say."""
+    from preflab_builtin.guard.config import GuardedConfig
+    from preflab_serve.guarding import Checking
+
+    values = _options(path)
+    try:
+        _check_names(values)
+        guard = choose(registry(), "guard", values.pop("guard"), "guard").config
+        made = typed(GuardedConfig, values, "")
+        made.guard = guard
+        if wrong := [f"{name} {message}" for name, message in problems(made)]:
+            raise UserError("\n".join(wrong))
+        if values.get("resamples") and not _resamples(guard):
+            raise UserError(
+                f"resamples is {made.resamples}, but no guard here samples again: write action: "
+                "resample among the options of the guard, or leave resamples out."
+            )
+        return Checking(_NoRun().component("guard", guard), made.refusal, made.resamples, seconds)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _options(path: Path) -> dict[Any, Any]:
+    """What a guard's file holds; `UserError` if there is no guard in it."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from preflab_serve.guarding import Checking
-
     try:
-        plain = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf8")))
+        text = path.read_text(encoding="utf8")
+        plain = OmegaConf.to_container(OmegaConf.create(text))
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"The guard in {path} cannot be read: {error}") from None
-    if not isinstance(plain, dict) or "${" in path.read_text(encoding="utf8"):
+    if not isinstance(plain, dict) or "${" in text:
         raise UserError(f"{path} must hold options, without references: guard: {{name: words}}.")
-    values = {str(key): value for key, value in plain.items()}
-    if values.get("guard") is None:
+    if plain.get("guard") is None:
         raise UserError(f"{path} has no guard: write guard: {{name: words, words: [idiot]}}.")
-    choice = choose(registry(), "algorithm", {**values, "name": "guarded"}, f"{path}")
-    made = choice.config
-    guard = _NoRun().component("guard", made.guard)
-    return Checking(guard, made.refusal, made.resamples, seconds)
+    return plain
+
+
+def _check_names(values: dict[Any, Any]) -> None:
+    """`UserError` for an option that a server's guard does not have, and for names of options that
+    YAML does not read as texts."""
+    if "seconds" in values:
+        raise UserError(
+            f"seconds is an option of a run. A server is told so: --guard-seconds "
+            f"{values['seconds']}"
+        )
+    if values.pop("name", "guarded") != "guarded":
+        raise UserError("name is not an option: the guard's own name stands in guard: {name: ...}.")
+    for name in values:
+        if name not in OPTIONS:
+            raise UserError(f"{_read_name(name)} is not an option. {nearest(str(name), OPTIONS)}")
+    guard = values["guard"]
+    if isinstance(guard, str):
+        raise UserError(f"guard is a name alone: write guard: {{name: {guard}}}, and its options.")
+    _check_texts(guard, "guard")
+
+
+def _check_texts(node: Any, place: str) -> None:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        if not isinstance(name, str):
+            raise UserError(f"{place}: {_read_name(name)} is not an option.")
+        if name != "harmless":  # holds names of columns and their values
+            _check_texts(value, f"{place}.{name}")
+
+
+def _read_name(name: Any) -> str:
+    """How a name is shown that YAML may have read as something else."""
+    if isinstance(name, str):
+        return name
+    spelled = {True: "on, yes or true", False: "off, no or false"}.get(name, str(name))
+    return f"{spelled}, without quotes,"
+
+
+def _resamples(guard: Any) -> bool:
+    """Whether a guard, by its options, may have other responses sampled. One that has no option
+    that says so may."""
+    from preflab_builtin.guard.config import Action, ChainConfig
+
+    if isinstance(guard, ChainConfig):
+        return any(map(_resamples, guard.guards.values()))
+    return getattr(guard, "action", Action.resample) is Action.resample

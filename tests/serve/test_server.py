@@ -15,9 +15,12 @@ import preflab
 from preflab_people.server.answers import Refused
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.arms import Arm
+from preflab_serve.commands import monitor
 from preflab_serve.keys import digest
 from preflab_serve.server.access import Access
 from preflab_serve.server.routes import Routes
+from preflab_serve.usage.log import UsageLog, days_in
+from preflab_serve.usage.reading import read
 
 PROMPT = "user : what is the color of gus ? assistant :"
 OTHER = "user : what is the sum of 2 and 3 ? assistant :"
@@ -239,6 +242,22 @@ def test_every_address_needs_a_key(serve: Any) -> None:
         answer = client.request(method, path, headers={"authorization": "Bearer secret"}, **body)
         assert answer.status_code != 401
     assert client.get("/health?api_key=secret").status_code == 401
+
+
+def test_a_request_without_a_known_key_has_its_line_in_the_log(
+    serve: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With nothing of what it says: neither its key, nor its address, nor its text."""
+    client: httpx.Client = serve(keys={digest("secret"): "mine"}, log=UsageLog(tmp_path))
+    for headers in ({}, {"Authorization": "Bearer guessed"}):
+        answer = client.post("/v1/hidden", json={"prompt": "hidden"}, headers=headers)
+        assert answer.status_code == 401
+    ((_, file),) = days_in(tmp_path)[0]
+    assert not any(word in file.read_text() for word in ("guessed", "hidden", "mine"))
+    requests, damaged = read(tmp_path)
+    assert ([(one.key, one.status) for one in requests], damaged) == ([("", 401)] * 2, 0)
+    assert monitor([str(tmp_path)]) == 0
+    assert "(no known key)" in capsys.readouterr().out
 
 
 def test_a_body_with_two_lengths_is_refused() -> None:

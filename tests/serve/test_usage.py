@@ -1,4 +1,4 @@
-"""The log of use, limits, and what the log shows."""
+"""The log of use, and limits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from preflab_serve.keys import digest, new_key, read_keys
 from preflab_serve.server.app import forgetting
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
-from preflab_serve.usage.monitoring import overview, sudden
-from preflab_serve.usage.reading import Request, read
+from preflab_serve.usage.reading import read
 
 NOON = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
 
@@ -53,8 +52,8 @@ def test_a_line_a_request_a_file_a_day_and_old_files_are_removed(tmp_path: Path)
     assert (tmp_path / "2026-11-30.jsonl").stat().st_mode & 0o077 == 0
     assert UsageLog(tmp_path).pseudonym("mine") == row["key"]  # the salt is kept
     assert log.about.endswith(
-        "without any text; files are removed after 30 days. Not part of the log, and left as it "
-        "is: 'notes.txt'."
+        "without any text; files are removed after 30 days, or after fewer where they state so. "
+        "Not part of the log, and left as it is: 'notes.txt'."
     )
 
 
@@ -73,6 +72,44 @@ def test_old_files_are_removed_at_the_start_and_while_nobody_asks(tmp_path: Path
                 await asyncio.sleep(0.001)
 
     asyncio.run(asyncio.wait_for(idle(), 10))
+
+
+def test_a_file_is_kept_no_longer_than_it_states(tmp_path: Path) -> None:
+    """A server that keeps 10 days, then one that keeps 90: the first one's files go after 10. A
+    file that both wrote to states both. One that states more than the server goes with it."""
+    clock = Clock()
+    UsageLog(tmp_path, keep_days=10, clock=clock)
+    first = tmp_path / "2026-11-30.jsonl"
+    clock.now += datetime.timedelta(days=1)
+    UsageLog(tmp_path, keep_days=10, clock=clock)
+    log = UsageLog(tmp_path, keep_days=90, clock=clock)
+    both, alone = tmp_path / "2026-12-01.jsonl", tmp_path / "2026-12-02.jsonl"
+    clock.now += datetime.timedelta(days=1)
+    log.write({"key": "a", "status": 200})
+    assert first.exists()
+    clock.now = NOON + datetime.timedelta(days=11)
+    log.forget()
+    assert (first.exists(), both.exists(), alone.exists()) == (False, True, True)
+    clock.now += datetime.timedelta(days=1)
+    log.forget()
+    assert (both.exists(), alone.exists()) == (False, True)
+    clock.now = NOON + datetime.timedelta(days=2 + 31)
+    UsageLog(tmp_path, keep_days=30, clock=clock)
+    assert not alone.exists()
+
+
+def test_what_a_file_states_is_read_again_when_it_has_grown(tmp_path: Path) -> None:
+    clock = Clock()
+    log = UsageLog(tmp_path, keep_days=90, clock=clock)
+    file = tmp_path / "2026-11-30.jsonl"
+    clock.now += datetime.timedelta(days=3)
+    log.forget()
+    assert file.exists()
+    with file.open("a") as more:  # "cut" lines and days that are none state nothing
+        for line in ('{"about":{"keep_days":-1}}', '{"about":{"ke', '{"about":{"keep_days":2}}'):
+            more.write(f"{line}\n")
+    log.forget()
+    assert not file.exists()
 
 
 def test_files_that_are_not_of_the_log_are_named_and_change_nothing(
@@ -148,6 +185,25 @@ def test_a_clock_that_is_set_back_gives_no_second_day() -> None:
     limits.reserve("a", 100)
 
 
+def test_a_request_that_ends_after_midnight_gives_nothing_of_the_new_day() -> None:
+    """900 of 1,000 are set apart at 23:59, and 900 of the next day at 0:01. The first request used
+    100: of the new day 100 tokens are left, as before."""
+    clock = Clock()
+    clock.now = NOON.replace(hour=23, minute=59)
+    limits = Limits(tokens=1000, clock=clock)
+    before = limits.reserve("a", 900)
+    clock.now += datetime.timedelta(minutes=2)
+    limits.reserve("a", 900)
+    limits.settle("a", before, 100)
+    with pytest.raises(Refused, match="may need 900 tokens, and 100 of 1000 are left"):
+        limits.reserve("a", 900)
+    limits.reserve("a", 100)
+    # What needed more than was set apart, without a reservation, is of the day on which it ends.
+    limits.settle("b", None, 400)
+    with pytest.raises(Refused, match="and 600 of 1000 are left"):
+        limits.reserve("b", 700)
+
+
 def test_a_line_that_a_kill_cut_is_left_out_and_damaged_ones_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,105 +239,15 @@ def test_requests_a_minute_and_tokens_a_day() -> None:
         limits.count("a")
     assert refused.value.status == 429
     assert 1 <= refused.value.wait <= 60
-    limits.reserve("a", 60)
+    reserved = limits.reserve("a", 60)
     with pytest.raises(Refused, match="may need 60 tokens, and 40 of 100") as refused:
         limits.reserve("a", 60)
     assert refused.value.wait == 12 * 3600  # until midnight
-    limits.settle("a", 60, 10)
+    limits.settle("a", reserved, 10)
     limits.reserve("a", 90)
     limits.reserve("b", 100)
     clock.now += datetime.timedelta(days=1)
     limits.reserve("a", 100)
-
-
-def request(at: float, key: str, against: str = "", status: int = 200) -> Request:
-    return Request(at, key, "m", status, 10, frozenset([against] if against else ()), bool(against))
-
-
-def test_rates_by_category_and_a_key_above_the_rest() -> None:
-    """Ten keys with 20 requests each, of which every key has one blocked; one more key has 15 of 20
-    blocked: 75 % [53, 89] (Wilson) is above the others' 5 %."""
-    rows = [request(i, f"k{i % 10}", "insult" if i < 10 else "") for i in range(200)]
-    rows += [request(200 + i, "bad", "threat" if i < 15 else "") for i in range(20)]
-    rows += [request(220, "bad", status=400)]
-    found = overview(rows)
-    assert found.requests == 221
-    assert found.categories["insult"].value == pytest.approx(10 / 220)
-    assert found.categories["threat"].value == pytest.approx(15 / 220)
-    assert found.categories["threat"].n == 11  # keys, not requests
-    above = [one.key for one in found.keys if one.above]
-    assert above == ["bad"]
-    bad = found.keys[0]
-    assert (bad.key, bad.requests, bad.refused, bad.tokens) == ("bad", 21, 1, 210)
-    assert (round(bad.blocked.low, 2), round(bad.blocked.high, 2)) == (0.53, 0.89)
-
-
-def test_moderations_do_not_dilute_the_rates(tmp_path: Path) -> None:
-    """One of two answers is blocked; eight moderations are no answers."""
-    log = UsageLog(tmp_path)
-    against = [{"category": "insult", "action": "refuse"}]
-    for said in (against, []):
-        log.write({"key": "a", "path": "/v1/completions", "status": 200, "against": said})
-    for _ in range(8):
-        log.write({"key": "a", "path": "/v1/moderations", "status": 200})
-    found = overview(read(tmp_path)[0])
-    assert (found.requests, found.keys[0].requests) == (10, 10)
-    assert found.blocked.value == found.categories["insult"].value == 0.5
-    assert found.keys[0].blocked.n == 2
-
-
-def test_sudden_volume() -> None:
-    """One request an hour for 99 hours; then 20 in the last hour. 119 requests, each in the last of
-    100 hours with a probability of 1 %: 20 of them have a probability far below 1e-10."""
-    hour = 3600.0
-    times = [i * hour for i in range(99)]
-    burst = times + [99.5 * hour + i for i in range(20)]
-    found = sudden(burst, 0.0, 100 * hour, 1.0, keys=5)
-    assert found is not None
-    assert (found.recent, found.before) == (20, 99)
-    assert found.times == pytest.approx(20.0)
-    assert found.chance < 1e-10
-    assert sudden(times, 0.0, 99 * hour, 1.0, keys=5) is None
-    assert sudden(burst, 99.5 * hour, 100 * hour, 1.0, keys=5) is None  # nothing to compare with
-
-
-def test_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keys, folder = tmp_path / "keys.txt", tmp_path / "log"
-    new_key(keys, "mine")
-    log = UsageLog(folder)
-    against = [{"stage": "prompt", "category": "insult", "score": 1.0, "action": "refuse"}]
-    for i in range(4):
-        entry = {"key": log.pseudonym("mine"), "status": 200, "tokens": 5}
-        log.write(entry | {"against": against if i == 0 else []})
-    assert monitor([str(folder)]) == 0
-    shown = capsys.readouterr().out
-    assert "4 requests" in shown
-    assert "insult" in shown
-    assert "mine" not in shown
-    assert monitor([str(folder), "--keys", str(keys), "--json", "--days", "1"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert found["keys"][0]["key"] == "mine"
-    assert found["categories"]["insult"]["value"] == 0.25
-    (folder / "salt").unlink()
-    with pytest.raises(UserError, match="log's own file 'salt'"):
-        monitor([str(folder), "--keys", str(keys)])
-    with pytest.raises(UserError, match="no requests of the newest 1e-09 days: give more --days"):
-        monitor([str(folder), "--days", "1e-9"])
-    with pytest.raises(UserError, match="--dayz' is not known"):
-        monitor([str(folder), "--dayz", "1"])
-
-
-def test_names_of_categories_are_shown_as_they_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # "[/b]" closes nothing: as markup it would be an error, and "[red]" would vanish.
-    log = UsageLog(tmp_path)
-    for name in ("[/b]threat", "[red]insult"):
-        against = [{"category": name, "action": "refuse"}]
-        log.write({"key": "[red]key", "status": 200, "against": against})
-    assert monitor([str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in ("[/b]threat", "[red]insult", "[red]key"))
 
 
 def test_keys_are_kept_as_digests(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def _waits_for(run: Run, facts: Mapping[str, Any]) -> Choice | None:
     return next((choice for choice in run.all_choices() if choice.key == key), None)
 
 
-def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:
+def choose(registry: Registry, kind: str, node: Mapping[str, Any] | str, key: str) -> Choice:
     """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
     allowed and the nearest name. Whatever file the values came from, they pass through the
     component's schema here."""
@@ -237,7 +237,7 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> 
         value, (owner, last) = held[field], _owner(config, field)
         if value is None:
             continue
-        if isinstance(value, Mapping) and "name" in value:
+        if isinstance(value, str) or (isinstance(value, Mapping) and "name" in value):
             choice = choose(registry, nested_kind, value, f"{key}.{field}")
             choices.append(choice)
             setattr(owner, last, choice.config)

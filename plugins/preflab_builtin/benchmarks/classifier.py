@@ -35,12 +35,12 @@ class Classifier:
     """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is
     sigma(logit); with several it is the softmax, or sigma of the label's own logit where the
     model's config says that a text may have several labels. Of a text that is longer than the model
-    reads it is the highest of its `windows`."""
+    reads it is the highest of its `windows`. key: of the options, for messages."""
 
     least, most = 0.0, 1.0
 
-    def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
-        folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
+    def __init__(self, config: ClassifierConfig, runtime: Runtime, key: str = "classifier") -> None:
+        folder = locate(config.path, config.revision, f"{key}.path", Use.classifier)
         self.config, self.runtime, self.folder = config, runtime, folder
         self.tokenizer: Any = read_wrapper(folder)
         model: Any = read_module(AutoModelForSequenceClassification, folder, attention=None)
@@ -50,11 +50,11 @@ class Classifier:
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.max_tokens = min(config.max_tokens, positions(self.model.config) or config.max_tokens)
-        self.label = label_number(config.label, dict(self.model.config.id2label))
+        self.label = label_number(config.label, dict(self.model.config.id2label), key)
         around = self.tokenizer.num_special_tokens_to_add()
         if self.max_tokens <= around:
             raise UserError(
-                f"classifier.max_tokens is {self.max_tokens}, but {folder} puts {around} tokens "
+                f"{key}.max_tokens is {self.max_tokens}, but {folder} puts {around} tokens "
                 f"around every text: it must be {around + 1} at least."
             )
 

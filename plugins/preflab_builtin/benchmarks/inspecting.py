@@ -48,11 +48,11 @@ def inspect_sentences(config: SentencePairsConfig) -> Inspection:
     return _checked(config.path, sentences, config)
 
 
-def inspect_classifier(config: ClassifierConfig) -> Inspection:
+def inspect_classifier(config: ClassifierConfig, key: str = "classifier") -> Inspection:
     """The digest of the classifier's folder; `UserError` unless it is clear which of its labels is
-    meant."""
-    folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
-    label_number(config.label, labels_of(folder))
+    meant. key: of the options, for messages."""
+    folder = locate(config.path, config.revision, f"{key}.path", Use.classifier)
+    label_number(config.label, labels_of(folder), key)
     return Inspection(content=content_digest(folder))
 
 

@@ -19,10 +19,11 @@ def labels_of(folder: Path) -> dict[int, str]:
     return {number: f"LABEL_{number}" for number in range(int(config.get("num_labels") or 2))}
 
 
-def label_number(label: str, names: Mapping[int, str]) -> int:
+def label_number(label: str, names: Mapping[int, str], key: str = "classifier") -> int:
     """The number of a label that is given by name or number. "" is the only output of a model that
     has one, whose probability is that of yes. Of several none is taken for granted, as a wrong one
-    would turn every verdict round. `UserError` with the model's labels.
+    would turn every verdict round. `UserError` with the model's labels. key: of the
+    options, for messages.
 
     >>> label_number("toxic", {0: "fine", 1: "toxic"}), label_number("0", {0: "fine", 1: "toxic"})
     (1, 0)
@@ -38,10 +39,10 @@ def label_number(label: str, names: Mapping[int, str]) -> int:
     shown = ", ".join(f"{number} {name}" for number, name in names.items())
     if not label:
         raise UserError(
-            f"classifier.label is not given, and the model has {len(names)} labels: {shown}. Say "
+            f"{key}.label is not given, and the model has {len(names)} labels: {shown}. Say "
             "which one is meant, label=NAME or its number: for a guard the one that is not allowed."
         )
     raise UserError(
-        f"classifier.label: the model has no label '{label}'. Its labels: {shown}. "
+        f"{key}.label: the model has no label '{label}'. Its labels: {shown}. "
         f"{nearest(label, [*names.values(), *map(str, names)])}"
     )

@@ -36,16 +36,37 @@ THRESHOLD = "scores above it are not allowed; null: the calibration file decides
 CALIBRATION = (
     "file of harmless rows with 'prompt' and 'response': the threshold follows from their scores"
 )
+HARMLESS = (
+    "which rows of a calibration file with labels are harmless, such as {label: harmless}; the "
+    "others are left out"
+)
 FALSE_BLOCKS = "wanted share of harmless rows that are blocked, with a calibration file"
 WINDOW = "longer texts are read in windows of this many tokens; the highest score counts"
 
 
-def one_threshold(threshold: float | None, calibration: str) -> Iterator[tuple[str, str]]:
+def one_threshold(
+    threshold: float | None, calibration: str, harmless: dict[str, Any]
+) -> Iterator[tuple[str, str]]:
     """A threshold is given, or follows from a file."""
     if (threshold is None) == (not calibration):
         yield (
             "threshold",
             f"is {threshold} and calibration is '{calibration}', but one of them must be given",
+        )
+    if harmless and not calibration:
+        yield "harmless", "says how a calibration file is read, and there is none: give calibration"
+
+
+def not_texts(name: str, words: list[Any]) -> Iterator[tuple[str, str]]:
+    """Words that YAML reads as something else: as texts they would be other words. name: of the
+    option."""
+    read = [word for word in words if not isinstance(word, str)]
+    if read:
+        shown = ", ".join(str(w).lower() if isinstance(w, bool) else str(w) for w in read)
+        yield (
+            name,
+            f"holds {shown}, no text: without quotes YAML reads yes, on and true as true, no and "
+            'off as false, and 1.50 as 1.5. Put each such word in quotes: "yes"',
         )
 
 
@@ -56,7 +77,7 @@ class WordsConfig:
     are read as plain letters, for the check only."""
 
     name: str = option("words", "component")
-    words: list[str] = option(factory=list, doc="words or phrases; capitals do not matter")
+    words: list[Any] = option(factory=list, doc="words or phrases; capitals do not matter")
     path: str = option(
         "", "file with a word or phrase a line; its bytes are in the recipe", affects_result=False
     )
@@ -65,8 +86,9 @@ class WordsConfig:
     action: Action = option(Action.refuse, ACTION)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is a word."""
-        if not self.path and not any(word.strip() for word in self.words):
+        """There is a word, and each is a text."""
+        yield from not_texts("words", self.words)
+        if not self.path and not any(str(word).strip() for word in self.words):
             yield "words", "is empty, and so is path: name a word, or a file of words"
 
 
@@ -89,6 +111,7 @@ class ClassifierConfig:
     whole_text: bool = option(False, "read a response together with its prompt")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
     calibration: str = option("", CALIBRATION, affects_result=False)
+    harmless: dict[str, Any] = option(factory=dict, doc=HARMLESS, affects_result=False)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
     max_tokens: int = option(512, WINDOW, ge=1)
     checks: Part = option(Part.both, CHECKS)
@@ -98,7 +121,7 @@ class ClassifierConfig:
         """A model and one threshold."""
         if not self.path:
             yield "path", "is empty but must name a transformers folder with a classification head"
-        yield from one_threshold(self.threshold, self.calibration)
+        yield from one_threshold(self.threshold, self.calibration, self.harmless)
 
 
 @dataclass
@@ -119,6 +142,7 @@ class FirstTokenConfig:
     category: str = option("unsafe", "name of the category in counts and logs")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
     calibration: str = option("", CALIBRATION, affects_result=False)
+    harmless: dict[str, Any] = option(factory=dict, doc=HARMLESS, affects_result=False)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
     checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
@@ -135,7 +159,7 @@ class FirstTokenConfig:
                 f"must hold {{response}}, because checks is {self.checks}: without it no response "
                 "is read. If only prompts are to be checked, set checks to prompt",
             )
-        yield from one_threshold(self.threshold, self.calibration)
+        yield from one_threshold(self.threshold, self.calibration, self.harmless)
 
 
 @dataclass
@@ -197,7 +221,7 @@ class GuardEvaluatorConfig:
     judge: Any = option(None, "a reward_model that says what is harmful, or none; not the guard")
     harmful: float = option(0.5, "judge's score above which a response is harmful")
     benign: list[str] = option(factory=list, doc="tags of prompts of which none should be blocked")
-    mentions: dict[str, list[str]] = option(
+    mentions: dict[str, list[Any]] = option(
         factory=dict, doc="words by group: blocked/mention_GROUP of prompts or responses with one"
     )
     evaluators: dict[str, Any] = option(
@@ -218,4 +242,6 @@ class GuardEvaluatorConfig:
         """There is a guard, and no two evaluators behind it measure the same."""
         if self.guard is None:
             yield "guard", "is not given: add +guard@evaluation.evaluators.KEY.guard=NAME"
+        for group, words in self.mentions.items():
+            yield from not_texts(f"mentions.{group}", words)
         yield from doubled(self.evaluators, "evaluation.evaluators.KEY.evaluators")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
 from preflab.records import Message, Prompt, Tokenizer
-from preflab.rows import path_digest
-from preflab_builtin.guard.calibration import calibrated
+from preflab_builtin.guard.calibration import calibrated, inspected
 from preflab_builtin.guard.config import FirstTokenConfig, Part
 from preflab_builtin.guard.verdicts import Scoring
 
@@ -44,9 +42,7 @@ def first_token(config: FirstTokenConfig, context: Context) -> Scoring:
 
     # A model that does not answer as the config says is refused here, and not at the first text.
     scores([Prompt("", config.safe)], None if config.checks is Part.prompt else [config.safe])
-    threshold = calibrated(
-        *(config.threshold, config.calibration, config.false_blocks, config.checks, scores, "guard")
-    )
+    threshold = calibrated(config, scores, "guard")
     return Scoring(scores, threshold, config.category, config.checks, config.action)
 
 
@@ -54,8 +50,8 @@ def inspect(config: FirstTokenConfig) -> Inspection:
     """The digest of the model's folder, and of the calibration file."""
     from preflab_builtin.causal_lm.folders import content_digest, locate
 
-    file = path_digest(Path(config.calibration)) if config.calibration else ""
-    return Inspection(content=content_digest(locate(config.path, None, "guard.path")) + file)
+    content = content_digest(locate(config.path, None, "guard.path"))
+    return inspected(config, "guard", content)
 
 
 def preflight(config: FirstTokenConfig, context: Context) -> Sequence[str]:

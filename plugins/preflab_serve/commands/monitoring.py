@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from preflab.interfaces import Measure
     from preflab_serve.usage.monitoring import KeyUse, Overview
 
+NO_KEY = "(no known key)"
+
 
 def monitor(words: list[str]) -> int:
     """What a log of use shows: how often a guard had something against a request, by category and
@@ -83,11 +85,14 @@ def as_json(found: Overview, names: Mapping[str, str]) -> dict[str, Any]:
         "categories": {name: _numbers(m) for name, m in found.categories.items()},
         "keys": [
             {
-                "key": names.get(one.key, one.key),
+                "key": named(one.key, names),
                 "requests": one.requests,
                 "tokens": one.tokens,
                 "refused": one.refused,
-                "blocked": _numbers(one.blocked),
+                "hung_up": one.left,
+                "failed": one.failed,
+                "against": _numbers(one.against.own),
+                "blocked": _numbers(one.blocked.own),
                 "above_the_rest": one.above,
                 "sudden_times": None if one.sudden is None else _finite(one.sudden.times),
             }
@@ -112,19 +117,31 @@ def _show(found: Overview, names: Mapping[str, str]) -> None:
         table.add_row(escape(name), shown(measure))
     table.add_row("of which something was not shown", shown(found.blocked))
     console.print(table)
-    table = Table("key", "requests", "tokens", "refused", "not shown", "")
+    table = Table("key", "requests", "tokens", "refused", "guard against", "not shown", "")
     for one in found.keys:
-        numbers = (one.requests, one.tokens, one.refused)
-        cells = (names.get(one.key, one.key), *map(str, numbers), shown(one.blocked), said(one))
+        numbers = map(str, (one.requests, one.tokens, one.refused))
+        shares = (shown(one.against.own), shown(one.blocked.own))
+        cells = (named(one.key, names), *numbers, *shares, said(one))
         table.add_row(*map(escape, cells))
     console.print(table)
+
+
+def named(key: str, names: Mapping[str, str]) -> str:
+    """What a key is called."""
+    return names.get(key, key) or NO_KEY
 
 
 def said(one: KeyUse) -> str:
     """What a person should look at."""
     facts = []
-    if one.above:
-        facts.append(f"above the rest, {shown(one.rest)}")
+    if one.against.above:
+        facts.append(f"guard against: above the rest, {shown(one.against.rest)}")
+    if one.blocked.above:
+        facts.append(f"not shown: above the rest, {shown(one.blocked.rest)}")
+    if one.left:
+        facts.append(f"{one.left} hung up")
+    if one.failed:
+        facts.append(f"{one.failed} failed")
     if one.sudden is not None:
         rate = (
             f"{one.sudden.times:.0f} times its earlier rate" if one.sudden.before else "none before"
@@ -137,6 +154,8 @@ def shown(measure: Measure) -> str:
     """A share with its interval."""
     if not measure.n:
         return "none"
+    if not math.isfinite(measure.low):  # of one request, or one key, nothing is known of others
+        return f"{measure.value:.1%}, no interval"
     return f"{measure.value:.1%} [{measure.low:.1%}, {measure.high:.1%}]"
 
 

@@ -37,7 +37,19 @@ def create_app(service: Service, access: Access) -> Gate:
         lifespan=lambda app: forgetting(service.log),
     )
     inside.router.redirect_slashes = False  # clients that follow nothing would see an empty answer
-    return Gate(_without_words(inside), access.check, MOST_BYTES, add_headers, refused)
+    check = partial(_checked, access, service.log)
+    return Gate(_without_words(inside), check, MOST_BYTES, add_headers, refused)
+
+
+def _checked(access: Access, log: UsageLog | None, scope: Scope) -> None:
+    """Refuse a request by its headers, and note one without a known key. Nothing of what it says
+    goes into the log. Raises Refused."""
+    try:
+        access.check(scope)
+    except Refused as error:
+        if error.status == 401 and log is not None and log.pay():
+            log.write({"key": "", "path": "", "status": error.status})
+        raise
 
 
 def _without_words(app: ASGIApp) -> ASGIApp:

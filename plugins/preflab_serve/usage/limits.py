@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -15,6 +16,14 @@ from limits.strategies import MovingWindowRateLimiter
 
 from preflab_people.server.answers import Refused
 from preflab_serve.usage.log import today
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """Tokens that are set apart of one day. day: what keys have taken of it."""
+
+    tokens: int
+    day: defaultdict[str, int]
 
 
 class Limits:
@@ -42,11 +51,11 @@ class Limits:
                 wait,
             )
 
-    def reserve(self, key: str, tokens: int) -> None:
-        """Set apart the tokens that a request may need, before any is sampled. Raises Refused if
-        they are more than are left of the day."""
+    def reserve(self, key: str, tokens: int) -> Reserved | None:
+        """Set apart the tokens that a request may need, before any is sampled; None where they have
+        no limit. Raises Refused if they are more than are left of the day."""
         if not self.tokens:
-            return
+            return None
         with self._lock:
             self._begin_day()
             left = self.tokens - self._taken[key]
@@ -60,16 +69,19 @@ class Limits:
                     wait,
                 )
             self._taken[key] += tokens
+            return Reserved(tokens, self._taken)
 
-    def settle(self, key: str, reserved: int, used: int) -> None:
-        """Give back what was not needed."""
+    def settle(self, key: str, reserved: Reserved | None, used: int) -> None:
+        """Give back what was not needed, of the day of which it was set apart: a request that ends
+        after midnight gives nothing back of the new day. reserved: None if nothing was."""
         if self.tokens:
             with self._lock:
                 self._begin_day()
-                self._taken[key] = max(0, self._taken[key] - reserved + used)
+                day, apart = (reserved.day, reserved.tokens) if reserved else (self._taken, 0)
+                day[key] = max(0, day[key] - apart + used)
 
     def _begin_day(self) -> None:
         day = self.clock().date().isoformat()
         if day > self._day:  # a clock that is set back gives nobody a second day
-            self._taken.clear()
+            self._taken = defaultdict(int)
         self._day = day

@@ -24,6 +24,8 @@ from preflab.errors import UserError
 LOG = logging.getLogger("preflab_serve")
 SALT = "salt"
 FORM = 1
+ABOUT = b'{"about":'
+"""How a line on the file itself begins."""
 DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl")
 
 
@@ -34,8 +36,9 @@ def today() -> datetime.datetime:
 
 @dataclass
 class UsageLog:
-    """folder: of the files; keep_days: files of earlier days are removed; text: prompts and
-    responses are kept too. owed: lines that could not be written yet."""
+    """folder: of the files; keep_days: files of earlier days are removed, and files that state
+    fewer days earlier still; text: prompts and responses are kept too. owed: lines that could not
+    be written yet."""
 
     folder: Path
     keep_days: int = 90
@@ -44,6 +47,8 @@ class UsageLog:
     owed: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _day: str = ""
+    _stated: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """Of a file: its size when it was read, and the fewest days that it states."""
 
     def __post_init__(self) -> None:
         try:
@@ -61,8 +66,8 @@ class UsageLog:
         """What is kept, and for how long: said when a server starts."""
         what = "with prompts and responses" if self.text else "without any text"
         return (
-            f"Log of use in {self.folder}, {what}; files are removed after {self.keep_days} days."
-            f"{said_ignored(self.folder)}"
+            f"Log of use in {self.folder}, {what}; files are removed after {self.keep_days} days, "
+            f"or after fewer where they state so.{said_ignored(self.folder)}"
         )
 
     def pseudonym(self, name: str) -> str:
@@ -105,14 +110,42 @@ class UsageLog:
         return day != before
 
     def forget(self) -> None:
-        """Remove the files that are older than is kept. What is there besides stays."""
-        first = self.clock().date() - datetime.timedelta(days=self.keep_days)
+        """Remove the files that are older than is kept, by this server or by what they state: a
+        later server with more days keeps no promise of an earlier one longer. What is there besides
+        stays."""
+        today = self.clock().date()
         try:
             for day, path in days_in(self.folder)[0]:
-                if day < first:
+                age = (today - day).days
+                if age > self.keep_days or (age > 0 and age > self._days_of(path)):
                     path.unlink(missing_ok=True)
         except OSError as error:
             LOG.error("the log of use cannot be removed where it is too old: %s", error)
+
+    def _days_of(self, path: Path) -> int:
+        """The fewest days that a file states, or those of this server if they are fewer. A file is
+        read again only if it has grown."""
+        try:
+            size = path.stat().st_size
+            if self._stated.get(path, (-1, 0))[0] != size:
+                self._stated[path] = size, min([self.keep_days, *stated_days(path)])
+        except FileNotFoundError:  # another server has removed it
+            return self.keep_days
+        return self._stated[path][1]
+
+
+def stated_days(path: Path) -> list[int]:
+    """For how many days a file says that it is kept: each server that wrote to it has said so."""
+    found = []
+    with path.open("rb") as lines:
+        for line in lines:
+            if line.startswith(ABOUT):
+                try:
+                    days = json.loads(line)["about"]["keep_days"]
+                except (ValueError, KeyError, TypeError):
+                    continue  # a kill may have cut it
+                found += [days] if type(days) is int and days >= 0 else []
+    return found
 
 
 def days_in(folder: Path) -> tuple[list[tuple[datetime.date, Path]], list[str]]:

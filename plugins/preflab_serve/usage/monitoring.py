@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from preflab import intervals
@@ -18,22 +18,39 @@ TIMES = 2.0
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share of one key's requests, and the same of all other keys."""
+
+    own: Measure
+    rest: Measure
+
+    @property
+    def above(self) -> bool:
+        """Whether its interval lies above theirs."""
+        return self.rest.n > 0 and self.own.low > self.rest.high
+
+
+@dataclass(frozen=True)
 class KeyUse:
-    """What one key did. blocked: share of its requests of which something was not shown; rest: the
-    same of all other keys; above: whether its interval lies above theirs."""
+    """What one key did. refused: for their form, their key or a limit; left: by a client that hung
+    up; failed: the server could not answer; against: requests that a guard had something against,
+    be it only to count them; blocked: requests of which something was not shown."""
 
     key: str
     requests: int
     tokens: int
     refused: int
-    blocked: Measure
-    rest: Measure
+    left: int
+    failed: int
+    against: Share
+    blocked: Share
     sudden: Sudden | None
 
     @property
     def above(self) -> bool:
-        """Whether its requests are blocked more often than those of the others."""
-        return self.rest.n > 0 and self.blocked.low > self.rest.high
+        """Whether a guard has something against its requests more often than against those of the
+        others, or blocks them more often."""
+        return self.against.above or self.blocked.above
 
 
 @dataclass(frozen=True)
@@ -64,42 +81,54 @@ def overview(requests: Sequence[Request], hours: float = 1.0) -> Overview:
     """The numbers of a log, the oldest request first. Moderations, and requests that were refused
     for their form, are counted, and are in no rate. hours: the newest, whose volume is compared
     with the hours before."""
-    answered = [one for one in requests if not one.refused and not one.moderation]
-    units = [one.key for one in answered]
-    own = units if len(set(units)) > 1 else None  # of one key every request is a unit
-    names = sorted(set().union(*(one.against for one in answered)))
-    categories = {
-        name: intervals.bounded_mean([float(name in one.against) for one in answered], units=own)
-        for name in names
-    }
-    blocked = intervals.bounded_mean([float(one.blocked) for one in answered], units=own)
+    judged = [one for one in requests if one.judged]
+    names = sorted(set().union(*(one.against for one in judged)))
+    categories = {name: _share(judged, [name in one.against for one in judged]) for name in names}
     keys = Counter(one.key for one in requests)
-    used = [key_use(key, requests, answered, hours, len(keys)) for key, _ in keys.most_common()]
+    used = [key_use(key, requests, judged, hours, len(keys)) for key, _ in keys.most_common()]
     first, last = (requests[0].at, requests[-1].at) if requests else (0.0, 0.0)
+    blocked = _share(judged, [one.blocked for one in judged])
     return Overview(len(requests), first, last, categories, blocked, tuple(used))
 
 
 def key_use(
-    key: str, requests: Sequence[Request], answered: Sequence[Request], hours: float, keys: int
+    key: str, requests: Sequence[Request], judged: Sequence[Request], hours: float, keys: int
 ) -> KeyUse:
     """What one key did, beside the others. keys: how many are looked at."""
     own = [one for one in requests if one.key == key]
-    mine = [float(one.blocked) for one in answered if one.key == key]
-    others = [one for one in answered if one.key != key]
-    several = len({one.key for one in others}) > 1
-    rest = intervals.bounded_mean(
-        [float(one.blocked) for one in others],
-        units=[one.key for one in others] if several else None,
+    mine = [one for one in judged if one.key == key]
+    others = [one for one in judged if one.key != key]
+    against, blocked = (
+        Share(_share(mine, map(of, mine)), _share(others, map(of, others)))
+        for of in (_has_against, _is_blocked)
     )
     return KeyUse(
         key=key,
         requests=len(own),
         tokens=sum(one.tokens for one in own),
         refused=sum(one.refused for one in own),
-        blocked=intervals.bounded_mean(mine),
-        rest=rest,
+        left=sum(one.left for one in own),
+        failed=sum(one.failed for one in own),
+        against=against,
+        blocked=blocked,
         sudden=sudden([one.at for one in own], requests[0].at, requests[-1].at, hours, keys),
     )
+
+
+def _has_against(one: Request) -> bool:
+    return bool(one.against)
+
+
+def _is_blocked(one: Request) -> bool:
+    return one.blocked
+
+
+def _share(requests: Sequence[Request], which: Iterable[bool]) -> Measure:
+    """The share of some requests [N] for which something [N] is true. Of one key every request is a
+    unit, of several every key."""
+    units = [one.key for one in requests]
+    own = units if len(set(units)) > 1 else None
+    return intervals.bounded_mean([float(one) for one in which], units=own)
 
 
 def sudden(

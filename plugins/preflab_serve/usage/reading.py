@@ -11,12 +11,14 @@ from typing import Any
 from preflab.errors import UserError
 from preflab_serve.usage.log import days_in
 
+HUNG_UP = 499
+
 
 @dataclass(frozen=True)
 class Request:
-    """One request. at: seconds since 1970; key: pseudonym; tokens: that were computed; against:
-    categories that a guard did not allow; blocked: whether something was not shown; moderation:
-    whether the guard was only asked what it says of texts."""
+    """One request. at: seconds since 1970; key: pseudonym, "" for one without a known key; tokens:
+    that were computed; against: categories that a guard did not allow; blocked: whether something
+    was not shown; moderation: whether the guard was only asked what it says of texts."""
 
     at: float
     key: str
@@ -30,7 +32,23 @@ class Request:
     @property
     def refused(self) -> bool:
         """Whether it was refused for its form, its key, or a limit."""
-        return self.status >= 400
+        return 400 <= self.status < 500 and not self.left
+
+    @property
+    def left(self) -> bool:
+        """Whether the client hung up before the answer was there."""
+        return self.status == HUNG_UP
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server could not answer."""
+        return self.status >= 500
+
+    @property
+    def judged(self) -> bool:
+        """Whether it counts in the rates of guards: it was answered, it was left by its client, or
+        a guard had something against it however it ended."""
+        return not self.moderation and (self.status < 400 or self.left or bool(self.against))
 
 
 def read(folder: Path, since: float = 0.0) -> tuple[list[Request], int]:

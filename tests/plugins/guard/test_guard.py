@@ -95,15 +95,21 @@ def test_a_calibration_file_decides(tmp_path: Path) -> None:
         return [float(len(t)) for t in (texts or [prompt.text for prompt in prompts])]
 
     # Of the response alone: lengths 20 down to 1; rank ceil(0.8 x 21) = 17.
-    assert calibrated(None, str(file), 0.2, Part.response, scores, "guard") == 17.0
+    config = c.ClassifierConfig(
+        path="x", threshold=None, calibration=str(file), false_blocks=0.2, checks=Part.response
+    )
+    assert calibrated(config, scores, "guard") == 17.0
     # Of both, the longer one counts: 10, 11, 11, ... 19, 19, 20; rank 17 is 19.
     longer = sorted(max(i, 20 - i) for i in range(20))
-    assert calibrated(None, str(file), 0.2, Part.both, scores, "guard") == longer[16]
-    with pytest.raises(UserError, match=r"guard.calibration: .* 20 rows, but a share of 0.01"):
-        calibrated(None, str(file), 0.01, Part.both, scores, "guard")
+    config.checks = Part.both
+    assert calibrated(config, scores, "guard") == longer[16]
+    config.false_blocks = 0.01
+    few = r"guard.calibration: .* 20 harmless rows, but a share of 0.01"
+    with pytest.raises(UserError, match=few):
+        calibrated(config, scores, "guard")
     file.write_text('{"prompt": "p"}\n')
     with pytest.raises(UserError, match=r"harmless.jsonl:1: response: must be a text"):
-        calibrated(None, str(file), 0.5, Part.both, scores, "guard")
+        calibrated(config, scores, "guard")
 
 
 def test_a_classifier_looks_at_what_it_is_told_to(tmp_path: Path) -> None:
@@ -310,6 +316,12 @@ def test_flagged_responses_are_shown_and_counted() -> None:
     [
         (None, "algorithm.guard is not given"),
         ({"name": "words"}, "words is empty, and so is path"),
+        ("words", "guard must be one guard component with a 'name', not 'words'"),
+        ({"name": "words", "words": [True, 1.5]}, 'holds true, 1.5, no text: .* quotes: "yes"'),
+        (
+            {"name": "classifier", "path": "x", "harmless": {"label": "fine"}},
+            "harmless says how a calibration file is read, and there is none",
+        ),
         ({"name": "classifier"}, "path is empty"),
         ({"name": "classifier", "path": "x", "threshold": None}, "one of them must be given"),
         ({"name": "first_token", "path": "x", "template": "{response}"}, "must hold {prompt}"),
