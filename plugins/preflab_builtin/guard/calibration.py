@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from preflab.components import Inspection
 from preflab.errors import UserError
+from preflab.launched import is_main
 from preflab.records import Prompt
 from preflab.rows import BadRow, path_digest, read_table
-from preflab.runtime import is_main
 from preflab_builtin.guard.config import Part
 from preflab_builtin.guard.verdicts import Scores
 
