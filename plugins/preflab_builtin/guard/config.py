@@ -65,10 +65,8 @@ class WordsConfig:
     action: Action = option(Action.refuse, ACTION)
 
     def looks_for(self) -> Sequence[str]:
-        """Its words, with those of the file."""
-        from preflab_builtin.guard.words import listed
-
-        return listed(self)
+        """Its words, without those of the file."""
+        return self.words
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a word."""

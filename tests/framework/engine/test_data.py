@@ -198,8 +198,8 @@ def test_a_transform_that_leaves_out_a_record_is_named() -> None:
 
 def test_what_a_transform_remarks_is_told() -> None:
     class Shouting:
-        def __call__(self, rows: Sequence[Record]) -> Sequence[Record]:
-            return shout(rows)
+        def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
+            return shout(records)
 
         def remarks(self) -> Sequence[str]:
             return ["shouts."]

@@ -379,11 +379,8 @@ def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path)
         _, notice = kwise_groups(config_of(**loud), context)
         assert notice.startswith(plain)
         assert "the say of a group with many pairs" in notice
-    nobodys = FakeContext(tmp_path, [*rankings, said("", 0, 1)])
-    counts, _ = kwise_groups(config_of(), nobodys)
-    assert counts.endswith(
-        f" 1 of {len(rankings) + 1} rankings have no group and train every head."
-    )
+    counts, _ = kwise_groups(config_of(), FakeContext(tmp_path, [*rankings, said("", 0, 1)]))
+    assert counts.endswith(" 1 of 203 rankings have no group and train every head.")
     accounts = training(tmp_path, DIVIDED).accounting([])
     assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
 
@@ -394,7 +391,6 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     context.runtime = Runtime(RuntimeConfig(processes=2, sharding=Sharding.full))
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
-    # Without shrink it is only said what pairs there are, as in one process.
     _, notice = kwise_groups(config_of(shrink=0.0), context)
     assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
 

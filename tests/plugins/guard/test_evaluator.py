@@ -140,8 +140,6 @@ def test_a_benign_tag_that_no_prompt_has_is_told_before_work(tmp_path: Path) -> 
         told("bening")
 
 
-def test_the_words_of_a_guard_are_those_that_a_judge_must_not_look_for(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("Cretin\n")
-    config = c.WordsConfig(words=["Idiot"], path=str(tmp_path / "words.txt"))
-    assert config.looks_for() == ["idiot", "cretin"]
+def test_the_words_of_a_guard_are_those_that_a_judge_must_not_look_for() -> None:
+    assert c.WordsConfig(words=["idiot"]).looks_for() == ["idiot"]
     assert ContainsConfig(words=["idiot"]).looks_for() == ["idiot"]
