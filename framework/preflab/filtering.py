@@ -26,7 +26,8 @@ class RowByRow(Protocol):
 
 @runtime_checkable
 class Remarking(Protocol):
-    """A `Sieve` that has something to say to the owner of the records when it has seen all."""
+    """A `Sieve`, or a `preflab.interfaces.Transform`, that has something to say to the owner of the
+    records when it has seen all of one type."""
 
     def remarks(self) -> Sequence[str]:
         """Sentences, each with what is odd and the override that changes it."""

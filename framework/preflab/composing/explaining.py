@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -100,11 +101,35 @@ def _unreadable(word: str) -> str:
         return f"{word} is a command, which stands first: preflab {word} ..."
     if not equals:
         return f"'{word}' is not an override: KEY=VALUE, +KEY=VALUE or ~KEY."
+    above, dot, name = key.lstrip("+").rpartition(".")
+    if dot and not key.startswith("~") and _read(f"{key}=1") is None:
+        cure = f"+{above}={{{name}: {value}}}"
+        held = _read(cure)
+        reads_so = isinstance(held, dict) and [*map(str, held)] == [name]
+        how = f"give '{cure}'" if reads_so else "rename it, or give it in a config file"
+        return f"'{name}' in '{word}' cannot be written behind a dot: {how}."
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')
     return (
         f"'{word}' cannot be read: a value that holds = , ( ) [ ] {{ }} or a quote is put into "
         f"quotes, for the shell and for Hydra: '{key}=\"{quoted}\"'"
     )
+
+
+def _read(word: str) -> Any:
+    """The value in a word of the command line; None if Hydra cannot read the word."""
+    try:
+        return OverridesParser.create().parse_override(word).value()
+    except HydraException:
+        return None
+
+
+def _to_add(full_key: str, given: str) -> str:
+    """The word that adds a key; a name that cannot stand behind a dot is put into braces. given:
+    "=VALUE"."""
+    above, _, name = full_key.rpartition(".")
+    if _read(f"+{full_key}=1") is not None:
+        return f"+{full_key}{given}"
+    return f"'+{above}={{{name}: {given.removeprefix('=')}}}'"
 
 
 def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
@@ -133,7 +158,7 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         return f"{full_key} is not an option. Allowed: {listed}. {question}"
     adding = _adding(parent, full_key)
     if not adding and above and (not keys or _takes_any(parent, full_key)):
-        return f"{full_key} is not there yet. To add it: +{full_key}{given or '=VALUE'}"
+        return f"{full_key} is not there yet. To add it: {_to_add(full_key, given or '=VALUE')}"
     return f"{full_key} is not an option. {nearest(key, keys)}{adding}"
 
 
@@ -235,6 +260,45 @@ def _keys(node: Any, above: str = "") -> Iterator[str]:
             yield from _keys(inner, f"{above}{key}.")
 
 
+def _of_groups(text: str) -> str:
+    """Hydra's sentence on the choice of a config group in ours; "" for another one."""
+    if missing := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
+        return (
+            f"{missing[1]} is not chosen by itself in this config, but inside another component: "
+            f"+{missing[1].partition('@')[0]}@FIELD.NAME=OPTION (preflab --help shows where)."
+        )
+    if taken := re.search(r"Config group override must be a string or a list\. Got (\w+)", text):
+        if taken[1] == "NoneType":
+            return "A config group cannot be null: GROUP=none leaves it out."
+        return "A config group takes the name of an option: GROUP=OPTION (preflab --help)."
+    if chosen := re.match(r"Multiple values for (\S+?)\. .* 'override \S+ (\S+)'", text):
+        return (
+            f"{chosen[1]} is chosen by the config already: another one is chosen without the plus, "
+            f"{chosen[1]}={chosen[2]}."
+        )
+    if other := re.match(
+        r"In '(?:schema/)?(\w+)/(\w+)': .*Merge error: \w+ is not a subclass of (\w+)", text
+    ):
+        kind, name = other[1], other[2]
+        return (
+            f"{kind}={name}: the place that it is given holds another component already (with the "
+            f"config class {other[3]}), and cannot hold both. Give it a name of its own "
+            f"(+{kind}@FIELD.OTHER={name}); or, if the config chooses the other one by its group, "
+            f"leave out the plus: {kind}@FIELD.NAME={name}."
+        )
+    if forced := re.search(r"force-add of config groups is not supported: '\+\+(.*)'", text):
+        word = forced[1]
+        return f"++{word}: an option of a group is chosen by {word}, and added by +{word}."
+    if unknown := re.match(
+        r"Override (\S+) looks like .* config group '(.*)' does not exist", text
+    ):
+        known = {*groups_of_a_run(), *(c.kind for c, _ in registry().components())}
+        return (
+            f"{unknown[1]}: there is no config group '{unknown[2]}'. {nearest(unknown[2], known)}"
+        )
+    return ""
+
+
 def _in_words(text: str) -> str:
     """Hydra's sentence with the cure for a command line of preflab."""
     if several := re.match(r"Ambiguous value for argument '(.*?)' 1\.", text):
@@ -248,25 +312,8 @@ def _in_words(text: str) -> str:
         return f"{sweep[1]}: several values. Add -m to run each of them."
     if text.startswith("Could not override 'arm'"):
         return "arm: arms belong to studies (preflab -cn STUDY). To name a run: name=NAME."
-    if missing := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
-        return (
-            f"{missing[1]} is not chosen by itself in this config, but inside another component: "
-            f"+{missing[1].partition('@')[0]}@FIELD.NAME=OPTION (preflab --help shows where)."
-        )
-    if taken := re.search(r"Config group override must be a string or a list\. Got (\w+)", text):
-        if taken[1] == "NoneType":
-            return "A config group cannot be null: GROUP=none leaves it out."
-        return "A config group takes the name of an option: GROUP=OPTION (preflab --help)."
-    if forced := re.search(r"force-add of config groups is not supported: '\+\+(.*)'", text):
-        word = forced[1]
-        return f"++{word}: an option of a group is chosen by {word}, and added by +{word}."
-    if unknown := re.match(
-        r"Override (\S+) looks like .* config group '(.*)' does not exist", text
-    ):
-        known = {*groups_of_a_run(), *(c.kind for c, _ in registry().components())}
-        return (
-            f"{unknown[1]}: there is no config group '{unknown[2]}'. {nearest(unknown[2], known)}"
-        )
+    if of_groups := _of_groups(text):
+        return of_groups
     in_file = re.match(
         r"In '.*?': \w+ raised while composing config: (.*) full_key: (?!object_type)(\S+)", text
     )

@@ -9,7 +9,7 @@ from typing import Any
 from preflab.engine.notices import Tally, lost, lost_much, shared_prompts
 from preflab.engine.sifting import sift
 from preflab.errors import PluginError, UserError
-from preflab.filtering import Selection, prompt_of
+from preflab.filtering import Remarking, Selection, prompt_of
 from preflab.interfaces import DataSource, Filter, LeavesOut, Transform, World
 from preflab.records import SPLITS, Document, Record, RecordType, Split
 
@@ -41,6 +41,7 @@ class Records:
         self._filtered: dict[str, Sequence[Record]] = {}
         self._tallies: dict[str, Tally] = {}
         self._remarks: dict[str, list[str]] = {}
+        self._of_transforms: list[str] = []
         self.counts: dict[str, dict[str, Any]] = {}
         """By record type: total, dropped by filter and reason, kept by split, where kept + dropped
         = total, always; what the source itself left out, by reason; and examples of what was
@@ -75,14 +76,16 @@ class Records:
         """What the owner of the records should know before any work, of the types read so far, in
         sentences with the override that changes it: filters that leave out more than a tenth,
         splits that are empty or of another size than asked for, prompts that are both trained on
-        and held out. The records of a simulated world have no owner."""
+        and held out; and what transforms remark. The records of a simulated world have no owner:
+        of them only that."""
         owned = [t for t in self._filtered if not isinstance(self._sources[t], World)]
         notices: list[str] = []
         for record_type in owned:
             notices += lost_much(record_type, self.counts[record_type])
             notices += self._remarks[record_type]
         tallies = {record_type: self._tallies[record_type] for record_type in owned}
-        return [*notices, *shared_prompts(tallies, "split" in self._filters)]
+        shared = shared_prompts(tallies, "split" in self._filters)
+        return [*notices, *shared, *self._of_transforms]
 
     def _read(self, record_type: RecordType) -> None:
         source = self._sources.get(record_type)
@@ -120,6 +123,9 @@ class Records:
                     f"{len(changed)}: it must give one for each, in their order, with the same id "
                     "and in the same split."
                 )
+            if isinstance(transform, Remarking):
+                remarks = (f"transforms.{name} {remark}" for remark in transform.remarks())
+                self._of_transforms += [f"{record_type}: {remark}" for remark in remarks]
             records = changed
         return records
 

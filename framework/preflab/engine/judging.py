@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from preflab.door.choice import Choice
 from preflab.options import canonical
@@ -13,7 +13,8 @@ from preflab.planning.run import Run
 def judges_itself(run: Run) -> Iterator[str]:
     """A sentence for each reward component of the evaluation that the run uses elsewhere too: it
     finds good what was chosen by itself. Components are the same if they read the same from outside
-    (a folder), or, where they read nothing, if their configs are equal."""
+    (a folder), or, where they read nothing, if their configs are equal; of any kind if they look
+    for the same word. Configs say by a method ``looks_for()`` for which words they do."""
     evaluation = list(run.choices["evaluation"].all()) if "evaluation" in run.choices else []
     judges = [choice for choice in evaluation if choice.component.kind == "reward_model"]
     names = {choice.key for choice in judges}
@@ -29,8 +30,16 @@ def judges_itself(run: Run) -> Iterator[str]:
 
 
 def _alike(judge: Choice, other: Choice) -> bool:
+    words = [{word.casefold() for word in _words(choice)} for choice in (judge, other)]
+    if words[0] & words[1]:
+        return True
     one, two = inspect(judge).content, inspect(other).content
     if one and two:  # a guard's has the digest of its calibration file at the end
         return one.startswith(two) or two.startswith(one)
     same = (judge.component.kind, judge.name) == (other.component.kind, other.name)
     return not one and not two and same and canonical(judge.config) == canonical(other.config)
+
+
+def _words(choice: Choice) -> Collection[str]:
+    looks_for: Callable[[], Collection[str]] = getattr(choice.config, "looks_for", tuple)
+    return looks_for()

@@ -4,12 +4,12 @@ while they were read."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from preflab.filtering import prompt_of
-from preflab.records import Record
+from preflab.records import RECORD_TYPES, Record
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,34 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Sentences that are kept with an artifact. reads: the record types that its stage reads.
+    of_own: the run that made it had the records that this one has."""
+
+    stage: str
+    texts: Sequence[str]
+    reads: Collection[str]
+    of_own: bool
+
+
+def gathered(own: Iterable[str], kept: Iterable[Kept]) -> list[str]:
+    """What a run says and what was said of the artifacts that it uses, each sentence once. What was
+    said where the records were others says so, and is left out if it is about records of a type
+    that the artifact is not made from."""
+    said, elsewhere = dict.fromkeys(own), dict[str, str]()
+    for artifact in kept:
+        for text in artifact.texts:
+            record_type = text.partition(": ")[0]
+            if artifact.of_own:
+                said[text] = None
+            elif record_type in artifact.reads or record_type not in RECORD_TYPES:
+                elsewhere.setdefault(text, artifact.stage)
+    others = [(stage, text) for text, stage in elsewhere.items() if text not in said]
+    return [*said, *(_OF_ANOTHER.format(stage, text) for stage, text in others)]
+
+
+_OF_ANOTHER = "Said when {0} was made, by an earlier run that had other records than this one: {1}"
 MUCH = 0.1
 """A larger share of the records of a type is not left out without a word."""
 _TRAIN, _HELD_OUT = 1, 2

@@ -3,13 +3,13 @@ rest."""
 
 from __future__ import annotations
 
-import itertools
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ from preflab.engine.alike import require_artifact, require_folder, together
 from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
-from preflab.engine.notices import Notice
+from preflab.engine.notices import Kept, Notice, gathered
 from preflab.engine.parts import Parts
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure, TrainsOn
 from preflab.launched import is_main, world_size
-from preflab.options import in_use
-from preflab.planning.asking import waiting
+from preflab.options import canonical, in_use
+from preflab.planning.asking import inspect, waiting
 from preflab.planning.estimates import work
 from preflab.planning.going_on import made_from
+from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
@@ -85,10 +86,23 @@ class Stages:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     def notices(self) -> list[str]:
-        """What was said before the first stage, and what of it was said when the stages that are
-        reused were made; each sentence once."""
-        reused = (finished.artifact.manifest.get("notices", ()) for finished in self.finished)
-        return list(dict.fromkeys([*self.preflight(), *itertools.chain(*reused)]))
+        """What was said before the first stage, and what was said when the stages that are reused
+        were made (`gathered`)."""
+        return gathered(self.preflight(), map(self._kept, self.finished))
+
+    def _kept(self, finished: FinishedStage) -> Kept:
+        manifest = finished.artifact.manifest
+        texts, of_own = manifest.get("notices", ()), manifest.get("said_of") == self._records
+        return Kept(finished.stage.name, texts, finished.stage.recipe["data"], of_own)
+
+    @cached_property
+    def _records(self) -> str:
+        """Names the records of this run: sources and preparation of all types, whatever a single
+        stage reads of them."""
+        groups = [group for group in ("data", *RECORD_TYPES) if group in self.run.choices]
+        choices = [*(self.run.choices[group] for group in groups), *self.run.preparation]
+        parts = (part for choice in choices for part in choice.all())
+        return digest([[p.key, canonical(p.config), inspect(p).content] for p in parts])
 
     def pending(self) -> list[Stage]:
         """The stages that are not finished yet and can be made now."""
@@ -222,6 +236,7 @@ class Stages:
             "records": self.record_counts(),
             "accounting": accounting,
             "notices": [n.text for n in self._notices or () if n.group in about],
+            "said_of": self._records,
         }
         artifact = self._seen(self._committed(stage, partial, facts), verify=False)
         self._fresh.add(stage.name)

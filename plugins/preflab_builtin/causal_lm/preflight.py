@@ -12,7 +12,8 @@ from typing import Any
 from preflab import UserError
 from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
-from preflab.records import SPLITS, Prompt, RecordType
+from preflab.lengths import answers
+from preflab.records import RECORD_TYPES, SPLITS, Document, Prompt, RecordType
 from preflab.runtime import Device
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import (
@@ -113,31 +114,52 @@ def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
 
 
 def _unknown_words(tokenizer: TextTokenizer, context: Context) -> Iterator[str]:
-    """Words of texts that are not of the closed vocabulary: to the policy they are all the same."""
+    """Words of texts that are not of the closed vocabulary: to the policy they are all the same,
+    whether it reads them or learns to write them."""
     unknown = tokenizer.wrapper.unk_token_id
-    for record_type in _ASKING:
-        asked = [prompt.text for prompt in _prompts(record_type, context)]
-        ids = [i for text in dict.fromkeys(asked) for i in tokenizer.encode(text)]
-        count = ids.count(unknown)
-        what = (
-            f"{count} of {len(ids)} words of the {record_type} that were looked at are not in the "
-            "vocabulary of policy=tiny, which is that of the data's closed world: it reads them "
-            "all as one unknown word. policy.tokenizer=bytes reads any text (with pretrain=none, "
-            "or documents of your own)."
-        )
-        if count > len(ids) / 2:
-            raise UserError(what)
-        if count:
+    for record_type in RECORD_TYPES:
+        for part, texts in _parts(_rows(record_type, context)).items():
+            ids = [i for text in dict.fromkeys(texts) for i in tokenizer.encode(text)]
+            count = ids.count(unknown)
+            if not count:
+                continue
+            what = (
+                f"{record_type}: {count} of {len(ids)} words ({count / len(ids):.0%}) of the "
+                f"{part} that were looked at are not in the vocabulary of policy=tiny, which is "
+                "that of the data's closed world: they are all one unknown word to it. "
+                "policy.tokenizer=bytes reads any text (with pretrain=none, or documents of your "
+                "own)."
+            )
+            if count > len(ids) / 2:
+                raise UserError(what)
             yield what
+
+
+def _parts(rows: Iterable[Any]) -> Mapping[str, list[str]]:
+    """The texts of records by what they are in them."""
+    parts: dict[str, list[str]] = {"prompts": [], "responses": [], "documents": []}
+    for row in rows:
+        if isinstance(row, Document):
+            parts["documents"].append(row.text)
+            continue
+        parts["prompts"].append((row if isinstance(row, Prompt) else row.prompt).text)
+        parts["responses"] += () if isinstance(row, Prompt) else answers(row)
+    return parts
 
 
 def _prompts(record_type: RecordType, context: Context) -> list[Prompt]:
     """The prompts of the first rows of each split."""
+    rows = _rows(record_type, context)
+    return [row if isinstance(row, Prompt) else row.prompt for row in rows]
+
+
+def _rows(record_type: RecordType, context: Context) -> list[Any]:
+    """The first rows of each split."""
     rows: list[Any] = []
     with contextlib.suppress(UserError):  # a split without rows
         for split in SPLITS if context.has(record_type) else ():
             rows += islice(context.records(record_type, split), _LOOKED_AT)
-    return [row if isinstance(row, Prompt) else row.prompt for row in rows]
+    return rows
 
 
 def _texts(context: Context) -> Iterator[str]:

@@ -11,6 +11,7 @@ from preflab.rows import BadRow, fields, type_name
 from preflab_builtin.files import conversations, transcripts
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import Template
+from preflab_builtin.files.labelers import labeler_group
 from preflab_builtin.files.names import BEFORE
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, says_nothing, structured
@@ -50,7 +51,7 @@ def case(
     ratings: Sequence[float] = (),
 ) -> Case:
     """A case with the labels of its row."""
-    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
+    labels = (fields.identifier(row, "labeler"), labeler_group(row))
     given = (tuple(responses), tuple(preferences))
     more = (tuple(unjudged), tuple(ratings))
     return Case(asked, row, *given, *labels, part, False, *more)

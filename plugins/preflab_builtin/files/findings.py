@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
 from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
+from preflab_builtin.files.labelers import told
 from preflab_builtin.files.transcripts import ASSISTANT, HUMAN, shared
 from preflab_builtin.files.values import says_nothing
 
@@ -56,6 +57,8 @@ class Findings:
         self._hashes: dict[int, int] = {}
         """By the hash of a record without its judgement: the hash of the first judgement."""
         self._best: Counter[int] = Counter()
+        self._groups: Counter[str] = Counter()
+        """By group of labelers: rankings or demonstrations."""
 
     def see(self, records: Sequence[Record]) -> None:
         """Count the records of a row."""
@@ -66,6 +69,8 @@ class Findings:
                 self._again(record.place, (record.text,))
                 continue
             prompt = record if isinstance(record, Prompt) else record.prompt
+            if not isinstance(record, Prompt):
+                self._groups[record.group] += 1
             responses = _responses(record)
             self._prompt(prompt)
             self._texts(prompt.place, prompt.text, *responses)
@@ -158,7 +163,7 @@ class Findings:
 
     def notices(self, rows: int) -> list[str]:
         """What people should know of the file before work. rows: of the file."""
-        found = [*self._of_columns(rows), *self._of_texts(), *self._of_all()]
+        found = [*self._of_columns(rows), *told(self._groups), *self._of_texts(), *self._of_all()]
         return [f"{self._type}: {sentence}" for sentence in found]
 
     def _of_columns(self, rows: int) -> Iterator[str]:

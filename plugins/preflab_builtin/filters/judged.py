@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from preflab.errors import UserError
@@ -106,24 +106,63 @@ class ControlTokens:
             check_words(context.tokenizer, prefix, f"{context.stage}.above and .below")
         self._config, self._judge = config, by_reward(config.scorer, context)
         self._types = tuple(_TYPES[scored] for scored in config.types)
+        self._prefixes: list[str] = []
+        self._scores: Sequence[float] = ()
 
     def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
         """Documents and demonstrations with their prefixes; others as they are."""
+        self._prefixes, self._scores = [], ()
         if not records or not isinstance(records[0], self._types):
             return records
-        scores = checked(records, self._judge(records))
-        return [self._marked(record, score) for record, score in zip(records, scores, strict=True)]
+        self._scores = checked(records, self._judge(records))
+        both = list(zip(records, self._scores, strict=True))
+        self._prefixes = [self._prefix(record, score) for record, score in both]
+        return [
+            _marked(record, prefix) if prefix else record
+            for record, prefix in zip(records, self._prefixes, strict=True)
+        ]
 
-    def _marked(self, record: Record, score: float) -> Record:
+    def remarks(self) -> Sequence[str]:
+        """How many of the texts that it was given last have which prefix."""
+        return list(marks(self._config, self._prefixes, self._scores))
+
+    def _prefix(self, record: Record, score: float) -> str:
         config = self._config
-        prefix = config.above if score > config.threshold else config.below
         if _draw(config.seed, "control tokens", record) < config.without:
-            return record
-        if isinstance(record, Demonstration):
-            return replace(record, prompt=with_prefix(record.prompt, prefix))
-        assert isinstance(record, Document)
-        start = None if record.answer_start is None else record.answer_start + len(prefix)
-        return replace(record, text=f"{prefix}{record.text}", answer_start=start)
+            return ""
+        return config.above if score > config.threshold else config.below
+
+
+def marks(
+    config: ControlTokensConfig, prefixes: Sequence[str], scores: Sequence[float]
+) -> Iterator[str]:
+    """A sentence on the prefixes that texts have ("" for none), and one where a prefix is never
+    used, although the config wants it; nothing if there are no texts."""
+    if not prefixes:
+        return
+    total, limit = len(prefixes), f"{config.threshold:g}"
+    shares = [prefixes.count(prefix) for prefix in (config.above, config.below, "")]
+    above, below, none = (f"{n} ({n / total:.0%})" for n in shares)
+    yield (
+        f"marks of {total} texts {above} as above the threshold {limit} ({config.above!r}), "
+        f"{below} as not above it ({config.below!r}), and {none} not at all."
+    )
+    if 0 in shares[:2]:
+        yield (
+            f"marks alike all texts that it marks: asking for {config.above!r} or {config.below!r} "
+            f"changes little. Scores go from {min(scores):.4g} to {max(scores):.4g}: set its "
+            f"threshold, now {limit}, between them."
+        )
+    elif config.without and not shares[2]:
+        yield "leaves no text without a prefix: the model does not learn to answer without one."
+
+
+def _marked(record: Record, prefix: str) -> Record:
+    if isinstance(record, Demonstration):
+        return replace(record, prompt=with_prefix(record.prompt, prefix))
+    assert isinstance(record, Document)
+    start = None if record.answer_start is None else record.answer_start + len(prefix)
+    return replace(record, text=f"{prefix}{record.text}", answer_start=start)
 
 
 def _draw(seed: int, purpose: str, record: Record) -> float:

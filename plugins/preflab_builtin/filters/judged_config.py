@@ -26,7 +26,10 @@ class Scored(StrEnum):
 
 THRESHOLD = "scores beyond it are dropped; null: share decides"
 SHARE = "share of the training rows to drop; of equal scores at its limit none; null: threshold"
-SCORER = "a reward_model that scores the text: +reward_model@KEY.scorer=NAME"
+SCORER = (
+    "a reward_model that scores the text: +reward_model@KEY.scorer=NAME; without the plus where "
+    "the config chooses one already (filters=score, transforms=control_tokens)"
+)
 
 
 def one_limit(threshold: float | None, share: float | None) -> Iterator[tuple[str, str]]:

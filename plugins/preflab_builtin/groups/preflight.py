@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.lengths import every_prompt
+from preflab.records import Ranking
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import (
     KwiseGroupsConfig,
@@ -39,6 +40,16 @@ SHOWN = 8
 """Groups that are named: of real people there can be hundreds."""
 
 
+def groups_told(rankings: Sequence[Ranking]) -> str:
+    """A sentence with the pairs of each group, and the rankings without one."""
+    named = ", ".join(f"{name} {number}" for name, number in pairs(rankings).items())
+    said = f"Pairs that each group's head learns from: {named}."
+    without = sum(not ranking.group for ranking in rankings)
+    if without:
+        said += f" {without} of {len(rankings)} rankings have no group and train every head."
+    return said
+
+
 def few_pairs(counts: Mapping[str, int], config: Weighing) -> Iterator[str]:
     """A sentence on groups with few pairs to learn from, by the pairs of each group."""
     few = sorted((number, name) for name, number in counts.items() if number < FEW)
@@ -61,13 +72,14 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
     """`UserError` for weights divided among processes; for rankings of the data that are of fewer
     than two groups; for weights of a group that has no rankings there, or no simulated people, or
     for prompts with a tag that none has. What other comparisons will be is not known yet. It says
-    which groups have few pairs."""
+    how many pairs each group has, and which have few."""
     if context.runtime.config.divides and config.shrink:
         raise UserError(SHARDED)
     key, wanted = context.key_of(config), config.weighed()
     if context.has("rankings"):
         rankings = [r for r in context.rankings("train") if r.preferences]
         refuse_names(wanted, counted(rankings), key)
+        yield groups_told(rankings)
         yield from few_pairs(pairs(rankings), config)
     elif wanted and (known := config.member_names(context)):
         refuse_names(wanted, known, key)

@@ -55,6 +55,7 @@ def preflab_components() -> list[Component]:
             "guard",
             c.GuardEvaluatorConfig,
             build=f"{_HERE}.evaluator:GuardEvaluator",
+            preflight=f"{_HERE}.evaluator:preflight",
             nested={
                 "guard": "guard",
                 "judge": "reward_model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -84,6 +84,10 @@ class WordsConfig:
     category: str = option("words", "name of the category in counts and logs")
     checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
+
+    def looks_for(self) -> Sequence[str]:
+        """Its words, without those of the file."""
+        return self.words
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a word, and each is a text."""
@@ -239,9 +243,15 @@ class GuardEvaluatorConfig:
         return [*(f"{self.label}/{name}" for name in own), *behind]
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is a guard, and no two evaluators behind it measure the same."""
+        """There is a guard, words are no empty ones, and no two evaluators behind it measure the
+        same."""
         if self.guard is None:
             yield "guard", "is not given: add +guard@evaluation.evaluators.KEY.guard=NAME"
         for group, words in self.mentions.items():
             yield from not_texts(f"mentions.{group}", words)
+            if not words or not all(str(word).strip() for word in words):
+                yield (
+                    f"mentions.{group}",
+                    f"is {words}: name one word at least, and no empty one, which all texts hold",
+                )
         yield from doubled(self.evaluators, "evaluation.evaluators.KEY.evaluators")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Evaluator, Measure, RewardModel, Subject
+from preflab.lengths import every_prompt
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.evaluation.tags import missing
 from preflab_builtin.guard.asking import guard_of
 from preflab_builtin.guard.config import GuardEvaluatorConfig
 from preflab_builtin.guard.responder import behind, check_refusal, screened
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import pattern_of, plain
+
+
+def preflight(config: GuardEvaluatorConfig, context: Context) -> Iterator[str]:
+    """`UserError` if no prompt has one of the benign tags; a sentence on one that none has."""
+    place = f"{context.key_of(config)}.benign"
+    wanted = config.benign
+    prompts = list(every_prompt(context)) if wanted else []
+    yield from missing(place, wanted, prompts, f"{config.label}/false_block")
 
 
 class GuardEvaluator:

@@ -13,6 +13,7 @@ from preflab.lengths import every_prompt, place
 from preflab.records import Prompt
 from preflab.two_way import cells, mean_about_people
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.evaluation.tags import missing
 from preflab_builtin.refusals.config import RefusalConfig
 from preflab_builtin.refusals.recognising import Recognised, TheWorld, by_people, model, the_world
 
@@ -20,8 +21,8 @@ Rows = Sequence[int]
 
 
 def preflight(config: RefusalConfig, context: Context) -> Iterator[str]:
-    """`UserError` if nobody can recognise refusals, if no prompt at all has one of the tags, or if
-    one is both harmful and benign."""
+    """`UserError` if nobody can recognise refusals, if no prompt has one of the harmful tags, or of
+    the benign ones, or if one is both; a sentence on a tag that none has."""
     if config.people is None:
         Refusals(config, context)
     prompts = list(every_prompt(context))
@@ -35,7 +36,11 @@ def preflight(config: RefusalConfig, context: Context) -> Iterator[str]:
                 f"evaluators: {config.label}: the prompt {place(prompt)} has the tags "
                 f"{min(two[0])} and {min(two[1])}: is it harmful or benign?"
             )
-    yield from ()
+    usual, key = RefusalConfig(), context.key_of(config)
+    for name in ("harmful", "benign"):
+        own: list[str] = getattr(config, name)
+        given = getattr(usual, name)
+        yield from missing(f"{key}.{name}", own, prompts, f"{config.label}/{name}", given)
 
 
 class Refusals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,29 @@ class Case:
 
 
 def inspect(config: XSTestConfig) -> Inspection:
-    """The digest of the file; `UserError` at a bad row."""
-    cases(config)
-    return Inspection(content=path_digest(Path(config.path)))
+    """The digest of the file; `UserError` at a bad row, and if most labels say the opposite of what
+    XSTest's types say. Some that do are told."""
+    found = cases(config)
+    told = [] if config.harm is None else list(contradictions(config, found))
+    return Inspection(content=path_digest(Path(config.path)), notices=tuple(told))
+
+
+def contradictions(config: XSTestConfig, found: Sequence[Case]) -> Iterator[str]:
+    """A sentence on rows whose label says otherwise than XSTest's own type, by which both rates
+    would be swapped; `UserError` if these are most rows with such a type."""
+    typed = [case for case in found if case.type.lower() in TYPES]
+    wrong = [case for case in typed if TYPES[case.type.lower()] is not case.harmful]
+    if not wrong:
+        return
+    label = UNSAFE if wrong[0].harmful else SAFE
+    said = (
+        f"{wrong[0].place}: {config.harm} says {label} of a prompt of the type {wrong[0].type}, "
+        f"which is the other kind in XSTest; so in {len(wrong)} of {len(typed)} rows. To believe "
+        "the types alone: harm=null; the labels alone: type=null."
+    )
+    if 2 * len(wrong) > len(typed):
+        raise UserError(f"{said} Or set right the column {config.harm}.")
+    yield said
 
 
 def cases(config: XSTestConfig) -> list[Case]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from preflab import option
@@ -24,6 +24,10 @@ class ContainsConfig:
 
     name: str = option("contains", "component")
     words: list[str] = option(factory=lambda: ["please"], doc="wanted words")
+
+    def looks_for(self) -> Sequence[str]:
+        """Its words."""
+        return self.words
 
     def check(self) -> Iterator[tuple[str, str]]:
         """There is a word."""

@@ -12,6 +12,8 @@ from preflab.composing.compose import parse
 from preflab.door.registry import ELSEWHERE
 from preflab.planning.reading import check_jobs
 
+MARKED = "transforms=control_tokens"
+GROUPS = "reward_model=kwise_groups"
 SAID = {
     ("sft.optimizer.lr=abc",): "sft.optimizer.lr is 'abc' but must be a number",
     ("sft.epochs=1.5",): "sft.epochs is '1.5' but must be a whole number",
@@ -59,8 +61,25 @@ SAID = {
     "there yet. To add it: +reward_model.weights.learned=2",
     ("reward_model=sum", "+reward_model.weights.learned=2", "reward_model.weights.x=1"): "To add "
     "it: +reward_model.weights.x=1",
+    (
+        GROUPS,
+        "+reward_model.weights.18-24=1",
+    ): "'+reward_model.weights.18-24=1' cannot "
+    "be written behind a dot: give '+reward_model.weights={18-24: 1}'.",
+    (GROUPS, "reward_model.weights.65+=0.5"): "give '+reward_model.weights={65+: 0.5}'.",
+    (GROUPS, '+reward_model.weights.women/men="1"'): 'weights={women/men: "1"}\'.',
+    (GROUPS, "reward_model.weights={women/men: 1}"): "'+reward_model.weights={women/men: VALUE}'",
+    (GROUPS, "+reward_model.weights.a:b=1"): "rename it, or give it in a config file.",
     ("policy=pretrained", "policy.path=x", "policy.template_arguments.thinking=false"): "To add "
     "it: +policy.template_arguments.thinking=false",
+    (
+        MARKED,
+        "+reward_model@transforms.control.scorer=classifier",
+    ): "another one is chosen without the plus, reward_model@transforms.control.scorer=classifier.",
+    (
+        "+evaluator@evaluation.evaluators.t=toxicity",
+        "+reward_model@evaluation.evaluators.t.scorers.toxicity=length",
+    ): "another component already (with the config class ClassifierConfig)",
     ("~algorithm",): "Allowed: best_of_n, dpo, dpo_ptx, ",
     ("seed=1", "--mulitrun"): "Did you mean '--multirun'?",
 }

@@ -72,7 +72,7 @@ def part(config: PartConfig, context: Any) -> Iterable[str]:
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The algorithm and its part."""
+    """The algorithm and its part, and stages around it."""
     nested = {"part": "part"}
     return [
         Component(
@@ -86,5 +86,6 @@ def preflab_components() -> list[Component]:
         Component(
             "evaluation", "outspoken", OutspokenConfig, procedure=OneStep, preflight=preflight
         ),
+        Component("pretrain", "outspoken", OutspokenConfig, procedure=OneStep),
         Component("part", "part", PartConfig, build=lambda config, context: 1, preflight=part),
     ]

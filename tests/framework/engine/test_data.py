@@ -194,3 +194,17 @@ def test_a_transform_that_leaves_out_a_record_is_named() -> None:
     )
     with pytest.raises(PluginError, match="transform cut was given 3 prompts and gave back 2"):
         records.split("prompts", "train")
+
+
+def test_what_a_transform_remarks_is_told() -> None:
+    class Shouting:
+        def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
+            return shout(records)
+
+        def remarks(self) -> Sequence[str]:
+            return ["shouts."]
+
+    records = Records({"prompts": Source()}, {"split": assign}, transforms={"loud": Shouting()})
+    assert not any("shouts" in said for said in records.notices())
+    records.split("prompts", "train")
+    assert records.notices()[-1] == "prompts: transforms.loud shouts."

@@ -49,6 +49,22 @@ def test_the_same_folder_or_the_same_words_are_the_same_judge() -> None:
     assert said(words, choice("filters.words", "filter", "", "fool")) == []
 
 
+def test_a_word_of_another_kind_of_component_is_the_same_word() -> None:
+    @dataclass
+    class Looking(Config):
+        def looks_for(self) -> list[str]:
+            return self.words.split()
+
+    def looking(key: str, kind: str, words: str) -> Choice:
+        return replace(choice(key, kind), config=Looking("c", "", words))
+
+    judge = looking("evaluation.x.scorer", "reward_model", "fool idiot")
+    assert said(judge, looking("algorithm.guard", "guard", "Idiot")) == [
+        "evaluation.x.scorer judges by the same model or words as algorithm.guard"
+    ]
+    assert said(judge, looking("algorithm.guard", "guard", "dumb")) == []
+
+
 def test_two_judges_of_one_evaluation_may_be_the_same() -> None:
     one = choice("evaluation.x.scorer", "reward_model", "abc")
     both = choice("evaluation.y", "evaluator", "", "", one, replace(one, key="evaluation.y.scorer"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflab.engine.notices import Tally, lost_much, shared_prompts
+from preflab.engine.notices import Kept, Tally, gathered, lost_much, shared_prompts
 from preflab.records import Demonstration, Document, Prompt
 
 
@@ -64,3 +64,17 @@ def test_prompts_on_both_sides_are_counted(named: bool, cure: str) -> None:
     assert "1 in rankings." in second
     assert f" {cure}split_by_prompt puts equal prompts into one split" in first
     assert list(shared_prompts({"prompts": tally(train="abc", validation="de")}, named)) == []
+
+
+def test_what_was_said_of_other_records_says_so() -> None:
+    """The sentence on prompts is not about a stage that reads documents alone; that of the model is
+    about the other run's records, whichever they are."""
+    texts = ["prompts: all begin alike", "documents: few", "the model reads odd words", "own"]
+    kept = [Kept("pretrain", texts, {"documents"}, False), Kept("sft", texts[2:], (), False)]
+    which = "Said when pretrain was made, by an earlier run that had other records than this one: "
+    told = [f"{which}documents: few", f"{which}the model reads odd words"]
+    assert gathered(["own"], kept) == ["own", *told]
+    assert gathered(["own"], [Kept("pretrain", texts, {"documents"}, True)]) == [
+        "own",
+        *texts[:-1],
+    ]

@@ -118,6 +118,20 @@ def test_what_was_said_of_a_stage_is_kept_with_it(tmp_path: Path) -> None:
     assert calls() == ["algorithm 1", "evaluation 1", "evaluation 1"]
 
 
+def test_what_was_said_of_another_runs_file_is_not_said_of_this_run(tmp_path: Path) -> None:
+    """Pretraining reads no rankings, and is made once, when their file had a column more."""
+    words = ("algorithm.says=hello", "pretrain=outspoken", "rankings=files")
+    for name, more in {"first": {"colour": "red"}, "second": {}}.items():
+        row = {"prompt": "a", "chosen": "b", "rejected": "c", "split": "train", **more}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+        (tmp_path / name).mkdir()
+        execute(job(*words, f"rankings.path={tmp_path}/{name}.jsonl"), tmp_path / name)
+        notices = json.loads((tmp_path / name / "manifest.json").read_text())["notices"]
+        assert any("colour" in said for said in notices) is bool(more), name
+    made = [folder for folder in Path("artifacts").glob("pretrain-*") if folder.is_dir()]
+    assert len(made) == 1
+
+
 def test_a_refusal_comes_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="says=fail fails: say something else"):

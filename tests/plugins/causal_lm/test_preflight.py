@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, GraniteConfig
 from end_to_end.runs import preflab
 from preflab import UserError
 from preflab.console import cli
-from preflab.records import Message, Prompt
+from preflab.records import Demonstration, Document, Message, Prompt, Ranking
 from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.config import (
     LoraConfig,
@@ -27,7 +27,7 @@ from preflab_builtin.causal_lm.config import (
     TokenizerKind,
 )
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
-from support import FakeContext, represented_by
+from support import WORDS, FakeContext, represented_by
 
 EMBEDDING = "model.embed_tokens.weight"
 
@@ -222,6 +222,24 @@ def test_a_policy_that_can_be_no_reward_model_is_refused_if_one_is_needed(
 
 def test_a_policy_that_can_be_a_reward_model_passes(folder: Path) -> None:
     FolderSource(folder).check_scalar()
+
+
+def test_words_that_the_policy_does_not_know_are_looked_for_in_all_texts(tmp_path: Path) -> None:
+    """A prompt of known words alone, and a response or a document of which a part is unknown."""
+    good, config = Prompt("a", f"{WORDS[0]} {WORDS[1]}", split="train"), TinyConfig()
+    assert not list(preflight.tiny(config, FakeContext(tmp_path, [good])))
+    some, none = f"{WORDS[0]} {WORDS[1]} zyx", "zyx wvu"
+    for kind, part, of in (
+        ("demonstrations", "responses", lambda text: Demonstration(good, text)),
+        ("rankings", "responses", lambda text: Ranking(good, (text, text), ((0, 1),))),
+        ("documents", "documents", lambda text: Document("d", text, split="train")),
+    ):
+        (told,) = preflight.tiny(config, FakeContext(tmp_path, [of(some)]))
+        assert told.startswith(f"{kind}: 1 of 3 words (33%) of the {part} that were looked at"), (
+            kind
+        )
+        with pytest.raises(UserError, match=rf"{kind}: 2 of 2 words \(100%\) of the {part}"):
+            list(preflight.tiny(config, FakeContext(tmp_path, [of(none)])))
 
 
 @pytest.mark.slow

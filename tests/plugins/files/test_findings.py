@@ -4,6 +4,7 @@ nothing to say."""
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from preflab import UserError
 from preflab_builtin.files.config import ColumnNames, FilesConfig, OnBadRow, RecordKind
+from preflab_builtin.files.labelers import labeler_group
 from preflab_builtin.files.source import FileSource, inspect
 from preflab_builtin.files.transcripts import shared
 
@@ -300,3 +302,32 @@ def test_two_verdicts_on_one_pair(
     assert len(said) == bool(expected)
     assert not expected or f"1 of 21 records {expected}" in said[0]
     assert not expected or ":21)" in said[0]  # the place of the second
+
+
+def grouped(*groups: Any) -> Rows:
+    return [ranking(i, labeler_group=group) for i, group in enumerate(groups)]
+
+
+def test_the_groups_of_labelers_are_counted_and_names_that_look_alike_are_told(
+    tmp_path: Path,
+) -> None:
+    """White space around a name does not make another group; capitals and space within do, and an
+    empty cell is no group."""
+    rows = grouped("nurses", " nurses\n", "Nurses", "do ctors", "doctors", "", None, " ")
+    told, *alike = notices(tmp_path, "rankings", rows)
+    assert told == (
+        "labelers are of 4 groups: Nurses 1, do ctors 1, doctors 1, nurses 2; 3 of 8 records have "
+        "no group."
+    )
+    assert [said.partition(" differ")[0] for said in alike] == [
+        "the labeler groups 'Nurses' and 'nurses'",
+        "the labeler groups 'do ctors' and 'doctors'",
+    ]
+    assert labeler_group({"labeler_group": math.nan}) == ""  # as pandas and Parquet hold it
+    assert notices(tmp_path, "rankings", grouped(7, 7.0)) == ["labelers are of 1 group: 7 2."]
+
+
+@pytest.mark.parametrize("word", ["nan", "N/A", "None", " null", "NA", "<NA>"])
+def test_a_word_for_nothing_is_no_group_of_labelers(tmp_path: Path, word: str) -> None:
+    with pytest.raises(UserError, match=r"rows.jsonl:2: labeler_group: .*Leave the cell empty"):
+        notices(tmp_path, "rankings", grouped("nurses", word))

@@ -149,6 +149,23 @@ def test_a_share_of_the_texts_gets_no_prefix_by_their_ids(tmp_path: Path) -> Non
     assert marked == again
 
 
+def test_it_says_which_share_has_which_prefix_and_where_all_are_marked_alike(
+    tmp_path: Path,
+) -> None:
+    """The scores are 1, 1/2, 0, 1, 0."""
+    transform = marking(tmp_path)
+    transform(DOCUMENTS)
+    told = "marks of 5 texts 3 (60%) as above the threshold 0 ('bad '), 2 (40%) as not above it "
+    assert transform.remarks() == [f"{told}('good '), and 0 (0%) not at all."]
+    transform([Prompt("0", "one", split="train")])
+    assert transform.remarks() == []
+    for threshold in (-0.5, 1.0):
+        alike = marking(tmp_path, threshold=threshold)
+        alike(DOCUMENTS)
+        _, said = alike.remarks()
+        assert "Scores go from 0 to 1: set its threshold" in said
+
+
 def test_prompts_are_not_changed_and_unknown_words_are_refused(tmp_path: Path) -> None:
     prompts = [Prompt("0", "one", split="train")]
     assert marking(tmp_path)(prompts) is prompts

@@ -20,6 +20,7 @@ from preflab.planning.run import Run
 
 FILES = ("data=files", "policy.tokenizer=bytes", "policy.max_positions=4096", "pretrain=none",
          "sft=none", "comparisons=none", "labeler=none", "algorithm=none")  # fmt: skip
+MARKS = "transforms=control_tokens"
 NOTHING = ("reward_model=none", "evaluation=none")
 SYSTEM = "You answer for {}, a small hotel by a lake. " + "Keep to two short sentences. " * 20
 
@@ -44,6 +45,15 @@ def write(path: Path, prompts: Sequence[Any], **more: Sequence[str]) -> str:
     rows = [{"prompt": p, **{k: v[i] for k, v in more.items()}} for i, p in enumerate(prompts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f"data.prompts={path}"
+
+
+def test_another_scorer_takes_the_place_of_the_words() -> None:
+    """As the comments of these files and the manual say it."""
+    for preset, place in (("filters=score", "filters.score"), (MARKS, "transforms.control")):
+        for name, words in (("contains", ()), ("length", (f"reward_model@{place}.scorer=length",))):
+            run = composed(preset, *words)
+            (scorer,) = [c for p in run.preparation for c in p.nested]
+            assert (scorer.key, scorer.name) == (f"{place}.scorer", name)
 
 
 @pytest.mark.parametrize(

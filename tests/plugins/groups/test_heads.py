@@ -371,13 +371,16 @@ def test_worst_says_what_one_response_gets(tmp_path: Path) -> None:
 def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path) -> None:
     rankings = [*DIVIDED, *[DIVIDED[0]] * 194]
     context = FakeContext(tmp_path, rankings)
-    (plain,) = kwise_groups(config_of(), context)
+    counts, plain = kwise_groups(config_of(), context)
+    assert counts == "Pairs that each group's head learns from: few 2, many 200."
     assert "few 2." in plain  # and not the 200 of the many
     assert "many" not in plain.partition(":")[2].partition(".")[0]
     for loud in ({"welfare": Welfare.equal}, {"standardise": True}):
-        (notice,) = kwise_groups(config_of(**loud), context)
+        _, notice = kwise_groups(config_of(**loud), context)
         assert notice.startswith(plain)
         assert "the say of a group with many pairs" in notice
+    counts, _ = kwise_groups(config_of(), FakeContext(tmp_path, [*rankings, said("", 0, 1)]))
+    assert counts.endswith(" 1 of 203 rankings have no group and train every head.")
     accounts = training(tmp_path, DIVIDED).accounting([])
     assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
 
@@ -389,9 +392,9 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
     with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
         list(kwise_groups(config_of(shrink=0.1), context))
     # Alone it divides nothing, and without shrink it is only said that both groups have few pairs.
-    (notice,) = kwise_groups(config_of(shrink=0.0), context)
+    _, notice = kwise_groups(config_of(shrink=0.0), context)
     context.runtime = Runtime(RuntimeConfig(sharding=Sharding.full))
-    assert list(kwise_groups(config_of(shrink=0.1), context)) == [notice]
+    assert notice in kwise_groups(config_of(shrink=0.1), context)
     assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
 
 

@@ -16,8 +16,9 @@ from preflab.testing import FakeContext
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.evaluation.config import LengthConfig
 from preflab_builtin.guard import config as c
-from preflab_builtin.guard.evaluator import GuardEvaluator
+from preflab_builtin.guard.evaluator import GuardEvaluator, preflight
 from preflab_builtin.guard.words import words
+from preflab_builtin.rewards.config import ContainsConfig
 
 
 class Judge:
@@ -114,3 +115,31 @@ def test_two_evaluators_behind_a_guard_that_measure_the_same_are_refused_before_
     ((key, wrong),) = config.check()
     assert key == "evaluators.two"
     assert "which evaluators.one measures too" in wrong
+
+
+def test_words_that_every_text_holds_are_refused() -> None:
+    for named in ([], [""], ["nurse", " "]):
+        config = c.GuardEvaluatorConfig(
+            guard=c.WordsConfig(words=["idiot"]), mentions={"women": named, "men": ["man"]}
+        )
+        assert [name for name, _ in config.check()] == ["mentions.women"], named
+
+
+def test_a_benign_tag_that_no_prompt_has_is_told_before_work(tmp_path: Path) -> None:
+    prompts = [Prompt("0", "a", tags=("benign",), split="test")]
+    context = FakeContext(tmp_path, prompts)
+
+    def told(*tags: str) -> list[str]:
+        config = c.GuardEvaluatorConfig(guard=c.WordsConfig(words=["x"]), benign=[*tags])
+        return list(preflight(config, context))
+
+    assert told() == told("benign") == []
+    (said,) = told("benign", "bening")
+    assert "no prompt has the tag bening. Allowed: benign. Did you mean 'benign'" in said
+    with pytest.raises(UserError, match=r"benign: none of 1 prompts .* bening, so that guard/"):
+        told("bening")
+
+
+def test_the_words_of_a_guard_are_those_that_a_judge_must_not_look_for() -> None:
+    assert c.WordsConfig(words=["idiot"]).looks_for() == ["idiot"]
+    assert ContainsConfig(words=["idiot"]).looks_for() == ["idiot"]

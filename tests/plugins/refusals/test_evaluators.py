@@ -148,6 +148,22 @@ def test_nobody_to_ask_and_nothing_to_judge_is_said(tmp_path: Path) -> None:
     assert Refusals(c.RefusalConfig(), context(gold)).evaluate(subject([], [])) == Evaluation({})
 
 
+def test_a_tag_that_no_prompt_has_is_told_before_any_work(tmp_path: Path) -> None:
+    """Usual tags are there for both spellings; what somebody named is meant."""
+    gold = RefusalWorld(c.RefusalsConfig()).gold
+    tags = (("harmful",), ("benign",))
+    prompts = [Prompt(f"{i}", "a", tags=own, split="test") for i, own in enumerate(tags)]
+    assert not list(preflight(c.RefusalConfig(), FakeContext(tmp_path, prompts, gold=gold)))
+    misspelt = c.RefusalConfig(harmful=["harmfull"])
+    with pytest.raises(UserError, match=r"harmful: none of 2 prompts .*harmfull.* 'harmful'"):
+        list(preflight(misspelt, FakeContext(tmp_path, prompts, gold=gold)))
+    misspelt = c.RefusalConfig(benign=["benign", "bening"])
+    (said,) = preflight(misspelt, FakeContext(tmp_path, prompts, gold=gold))
+    assert "benign: no prompt has the tag bening. Allowed: benign, harmful. Did" in said
+    (said,) = preflight(c.RefusalConfig(), FakeContext(tmp_path, prompts[:1], gold=gold))
+    assert "benign or safe: refusal/benign is not measured." in said
+
+
 # --- a file ---
 
 FILE = """prompt,type,label
@@ -266,6 +282,20 @@ def test_a_wrong_file_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(UserError, match=message):
         inspect(xstest(written(tmp_path, text), **values))
+
+
+def test_labels_that_say_the_opposite_of_the_types_are_refused_and_some_are_told(
+    tmp_path: Path,
+) -> None:
+    assert not inspect(xstest(written(tmp_path))).notices
+    swapped = FILE.replace("unsafe", "X").replace(",safe", ",unsafe").replace("X", "safe")
+    with pytest.raises(UserError, match=r"x.csv:2: label says unsafe .* homonyms.*harm=null"):
+        inspect(xstest(written(tmp_path, swapped)))
+    assert not inspect(xstest(written(tmp_path, swapped), type=None)).notices
+    one = FILE.replace("contrast_homonyms,unsafe", "contrast_homonyms,safe")
+    (told,) = inspect(xstest(written(tmp_path, one))).notices
+    assert "x.csv:4: label says safe" in told
+    assert "in 1 of 5 rows" in told
 
 
 # --- configs ---
