@@ -109,15 +109,17 @@ class ModelShape:
 @dataclass(frozen=True)
 class Load:
     """What a stage does with models of one shape. trained, frozen: networks in memory; shared: of
-    the frozen ones, those on whose weights adapters are trained; rows: rows that one step trains
+    the frozen ones, those on whose weights adapters are trained; borrowed: of the trained ones,
+    those whose adapters are on another trained one's weights; idle: of the trained ones, those
+    that have no gradient while another is trained; rows: rows that one step trains
     on, tokens: of each; passes: forward passes of all tokens of a step, a trained one counting
     three; scored: share of the tokens whose logits are needed; sampled: rows that all processes
     sample together; steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0:
     as many as it trains on at a time; leaves: frozen networks leave memory during updates where the
     run asks for that (`runtime.offload`); averages: averages of a trained network's weights that
-    are kept beside it; together: rows that no pass divides; asks: nested components may ask the
-    reward model, which is then one frozen network more (`preflab.planning.sizing` knows that);
-    uncounted: what is in none of these numbers, in words."""
+    are kept beside it; together: rows that no pass divides; asks: the stage or what is nested in it
+    may ask the reward model, whose networks are then frozen ones more that read all tokens once
+    (`preflab.planning.sizing` knows how many); uncounted: what is in none of these numbers, in words."""
 
     trained: int
     rows: int
@@ -126,6 +128,8 @@ class Load:
     steps: int = 0
     frozen: int = 0
     shared: int = 0
+    borrowed: int = 0
+    idle: int = 0
     scored: float = 1.0
     sampled: int = 0
     batch: int = 0
@@ -211,8 +215,8 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     shards = placement.processes if sharded else 1
     network = shape.stored
     frozen = float(load.frozen - load.shared)
-    trained = (load.trained + load.averages) * network / shards
-    learning = load.trained * NUMBER * shape.weights / shards * placement.trained_share
+    trained = (load.trained - load.borrowed + load.averages) * network / shards
+    learning = NUMBER * shape.weights / shards * placement.trained_share
     rows = -(-load.rows // placement.processes)
     together = min(load.together, load.rows)
     tokens = max(min(rows, placement.micro_batch), together) * load.tokens
@@ -237,8 +241,8 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     return Memory(
         process=PROCESS if placement.cpu else 0,
         trained=trained,
-        gradients=learning,
-        moments=2 * learning,
+        gradients=(load.trained - load.idle) * learning,
+        moments=2 * load.trained * learning,
         frozen=frozen,
         block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),

@@ -179,19 +179,21 @@ class OnPolicyConfig(TrainedConfig):
         return ("prompts", "reward_model", *reference, *super().needs())
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """The policy, its reference and a reward model, which are asked once for each sampled
-        response (`preflab.memory.Load`). With a KL coefficient of 0 there is no reference."""
+        """The policy and its reference, which are asked once for each sampled response, as the
+        reward model is (`preflab.memory.Load`). With a KL coefficient of 0 there is no
+        reference."""
         references = int(self.kl.coef > 0)
         return Load(
             trained=1,
-            frozen=1 + references,
+            frozen=references,
+            asks=True,
             leaves=True,
             averages=int(self.ema is not None),
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
             tokens=tokens,
-            passes=3 + references + 3 * self.epochs,
+            passes=2 + references + 3 * self.epochs,
             scored=0.5,
             steps=self.total_steps(),
         )
