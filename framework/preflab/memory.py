@@ -110,16 +110,17 @@ class ModelShape:
 class Load:
     """What a stage does with models of one shape. trained, frozen: networks in memory; shared: of
     the frozen ones, those on whose weights adapters are trained; borrowed: of the trained ones,
-    those whose adapters are on another trained one's weights; idle: of the trained ones, those
-    that have no gradient while another is trained; rows: rows that one step trains
-    on, tokens: of each; passes: forward passes of all tokens of a step, a trained one counting
-    three; scored: share of the tokens whose logits are needed; sampled: rows that all processes
-    sample together; steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0:
-    as many as it trains on at a time; leaves: frozen networks leave memory during updates where the
-    run asks for that (`runtime.offload`); averages: averages of a trained network's weights that
-    are kept beside it; together: rows that no pass divides; asks: the stage or what is nested in it
-    may ask the reward model, whose networks are then frozen ones more that read all tokens once
-    (`preflab.planning.sizing` knows how many); uncounted: what is in none of these numbers, in words."""
+    those whose adapters are on another trained one's weights; idle: of the trained ones, those that
+    have no gradient while another is trained; rows: rows that one step trains on, tokens: of each;
+    passes: forward passes of all tokens of a step, a trained one counting three; scored: share of
+    the tokens whose logits are needed; sampled: rows that all processes sample together; steps: of
+    the stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it trains on at
+    a time; leaves: frozen networks leave memory during updates where the run asks for that
+    (`runtime.offload`); averages: averages of a trained network's weights that are kept beside it;
+    together: rows that no pass divides; asks: the stage or what is nested in it may ask the reward
+    model, whose networks are then frozen ones more that read all tokens once
+    (`preflab.planning.sizing` knows how many); uncounted: what is in none of these numbers, in
+    words."""
 
     trained: int
     rows: int
