@@ -4,8 +4,6 @@ divide among them, each process moves its part."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import mmap
 import os
 import tempfile
@@ -13,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
+from preflab.heap import give_back
 from preflab.interfaces import Backbone, HasNetwork, HasNetworks, RewardModel
 from preflab.sharding import is_divided, local
 
@@ -68,19 +67,13 @@ class Offload:
     def come(self) -> None:
         """Bring the weights back to their devices, in the place of what updates have freed."""
         if self._map is not None:
-            _give_back()
+            # With the weights beside what gradients and activations took, a process would hold as
+            # much as if they had never left.
+            give_back()
         self._parts.come()
         for tensor, home in zip(self._tensors, self._homes, strict=True):
             if tensor.device != home:
                 tensor.data = tensor.data.to(home)
-
-
-def _give_back() -> None:
-    """Have glibc give freed memory back to the system. It keeps what gradients and activations took
-    (`preflab.runtime.keep_memory`), and with the weights beside it a process would hold as much as
-    if they had never left."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _Parts:

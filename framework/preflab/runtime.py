@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
+from preflab.heap import keep_memory
 from preflab.launched import kept_from_accelerate, launched, launched_processes, number
 from preflab.options import option
 from preflab.sharding import Division, dividing, is_divided, is_sharded, shard
@@ -167,26 +168,6 @@ def device_name(config: RuntimeConfig) -> str | None:
     if config.device is not Device.auto or torch is None:
         return None if config.device is Device.auto else config.device.value
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def keep_memory(keep: bool = True) -> None:
-    """Have glibc keep freed memory for the next tensor of that size. By default it gives large
-    pieces back to the system immediately and is handed zeroed pages again at the next step: a
-    quarter of the CPU time of a small model's training step.
-
-    keep: False gives every piece of a megabyte back at once. Weights that are gathered block by
-    block, also by threads of gloo, else leave as much behind as whole weights take."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
-        import ctypes
-
-        libc = ctypes.CDLL("libc.so.6")
-        mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        if not keep:
-            libc.mallopt(mmap_threshold, 2**20)
-            return
-        # Some versions take no more.
-        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)
-        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:

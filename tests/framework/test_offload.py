@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from preflab.errors import UserError
+from preflab.heap import keep_memory
 from preflab.offload import Offload
-from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, keep_memory
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab.sharding import local
 from processes import trained
 

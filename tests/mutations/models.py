@@ -94,7 +94,7 @@ MUTANTS = (
     Mutant("pads are attended to while sampling", f"{FAST}/slots.py", "add_(self.pads)", "add_(0)", BLOCKS),
     Mutant("a full block is not appended", f"{FAST}/slots.py", "            self.filled = 0\n", "", BLOCKS),
     Mutant("moments counted once", "framework/preflab/memory.py", "moments=2 * load.trained * learning", "moments=load.trained * learning", "tests/framework/test_memory.py"),
-    Mutant("a value network on the policy's weights is counted", "framework/preflab/memory.py", "load.trained - load.borrowed + load.averages", "load.trained + load.averages", "tests/framework/planning/test_sizing.py"),
+    Mutant("a value network on the policy's weights is counted", "framework/preflab/memory.py", "load.trained - load.held.borrowed + load.held.averages", "load.trained + load.held.averages", "tests/framework/planning/test_sizing.py"),
     Mutant("members of a reward model are one network", "framework/preflab/planning/sizing.py", "    for part in parts:\n        yield from _leaves(part, copied)", "    for part in parts[:1]:\n        yield from _leaves(part, copied)", "tests/framework/planning/test_sizing.py"),
     Mutant("sharding leaves frozen networks whole", "framework/preflab/memory.py", "frozen *= network / shards", "frozen *= network", "tests/framework/test_memory.py"),
     Mutant("an adapter at another scale in training", f"{FAST}/low_rank.py", "return linear(linear(tokens, self.a), b) * self.scale", "return linear(linear(tokens, self.a), b)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),

@@ -113,11 +113,9 @@ def sized(run: Run, stage: Stage) -> Sized | None:
         asked = _scorers(run)
         load = replace(load, frozen=load.frozen + asked, passes=load.passes + asked)
     on_trained = shared(run, stage)
-    load = replace(
-        load,
-        shared=on_trained.get("reference", 0) + on_trained.get("reward_model", 0),
-        borrowed=on_trained.get("value", 0),
-    )
+    frozen = on_trained.get("reference", 0) + on_trained.get("reward_model", 0)
+    held = replace(load.held, shared=frozen, borrowed=on_trained.get("value", 0))
+    load = replace(load, held=held)
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
     rollout = run.choices.get("rollout")

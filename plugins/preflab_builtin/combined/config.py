@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from preflab import option
-from preflab.memory import Load
+from preflab.memory import Held, Load
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
@@ -55,7 +55,7 @@ class CombinedConfig:
             return Load(0, 0, tokens, passes=0)
         networks, steps = sum(load.trained for load in loads), sum(load.steps for load in loads)
         most = max(loads, key=lambda load: load.rows * load.tokens)
-        return replace(most, trained=networks, idle=networks - most.trained, steps=steps)
+        return replace(most, trained=networks, held=Held(idle=networks - most.trained), steps=steps)
 
     def of_members(self) -> bool:
         """The reward says what each member's is."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from preflab import option
-from preflab.memory import Load
+from preflab.memory import Held, Load
 from preflab.optimization import OptimizerConfig
 from preflab.sampling import LIMIT
 from preflab_builtin.training.config import EVALUATORS, TrainedConfig
+from preflab_builtin.training.terms import with_terms
 
 
 class Controller(StrEnum):
@@ -183,12 +184,12 @@ class OnPolicyConfig(TrainedConfig):
         reward model is (`preflab.memory.Load`). With a KL coefficient of 0 there is no
         reference."""
         references = int(self.kl.coef > 0)
-        return Load(
+        own = Load(
             trained=1,
             frozen=references,
             asks=True,
             leaves=True,
-            averages=int(self.ema is not None),
+            held=Held(averages=int(self.ema is not None)),
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
@@ -197,6 +198,8 @@ class OnPolicyConfig(TrainedConfig):
             scored=0.5,
             steps=self.total_steps(),
         )
+        updates = self.epochs * (self.batch // self.minibatch)
+        return with_terms(own, self.terms, self.minibatch, updates)
 
     def shared(self) -> tuple[str, ...]:
         """Which frozen networks the policy or a value network has the weights of, where adapters

@@ -10,7 +10,7 @@ import pytest
 
 from preflab.components import Inspection
 from preflab.composing.compose import parse
-from preflab.memory import Load, ModelShape, Placement, memory
+from preflab.memory import Load, ModelShape, Placement, memory, operations
 from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
@@ -234,6 +234,33 @@ def test_every_member_of_a_reward_model_reads_what_was_sampled() -> None:
         assert found is not None
         flops.append(found.flops)
     assert [f / flops[0] for f in flops] == pytest.approx([1, 13 / 11, 10 / 11])
+
+
+def test_the_pass_of_a_gradient_term_and_its_gradient_count() -> None:
+    """Minibatches of 16 episodes of 2 x 16 tokens, half of them scored, and for each episode 2
+    windows of 48, all scored. 4 x 128 of GPT-2 keeps 4 x (11 x 128 + 512) = 7,680 numbers a token,
+    of 32 x 48 tokens, where PPO has 16 x 32. The policy has two gradients then, and the value
+    network one."""
+    sizes = ("policy=tiny", "policy.family=gpt2", "rollout.max_tokens=16", "runtime.device=cpu")
+    own = ("algorithm.batch=32", "algorithm.episodes=32", "algorithm.minibatch=16")
+    mixed = ("algorithm.terms.ptx.window=48", "algorithm.terms.ptx.ratio=2")
+    found = []
+    for words in (("algorithm=ppo",), ("algorithm=ppo_ptx", *mixed)):
+        run = run_of(*sizes, *words, *own)
+        stage = run.stage("algorithm")
+        assert stage is not None
+        reckoned = sized(run, stage)
+        assert reckoned is not None
+        found.append(reckoned)
+    without, with_term = found
+    shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
+    assert without.memory.gradients == 2 * 4 * shape.weights
+    assert with_term.memory.gradients == 3 * 4 * shape.weights
+    assert without.memory.activations == 4 * 16 * 32 * (7680 + 2 * 512 / 2)
+    assert with_term.memory.activations == 4 * 32 * 48 * (7680 + 2 * 512)
+    # One pass that is trained, over 64 windows in an iteration.
+    term = Load(1, 32, 48, passes=3, batch=64)
+    assert with_term.flops - without.flops == pytest.approx(operations(shape, term))
 
 
 def test_an_evaluation_holds_every_member_of_the_reward_model() -> None:

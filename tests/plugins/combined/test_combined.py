@@ -112,7 +112,7 @@ def test_members_are_in_memory_together_and_trained_one_after_the_other() -> Non
     large, small = KwiseConfig(batch=8), KwiseConfig(batch=2, epochs=2)
     members = {"a": small, "short": LengthRewardConfig(), "b": large}
     load = CombinedConfig(members=members).load(32, {"rankings": 10})
-    assert (load.trained, load.idle, load.rows, load.steps) == (2, 1, 32, 2 + 10)
+    assert (load.trained, load.held.idle, load.rows, load.steps) == (2, 1, 32, 2 + 10)
     assert CombinedConfig(members={"short": LengthRewardConfig()}).load(32, {}).trained == 0
     placement, shape = Placement(), ModelShape(4, 128, 4, 4, 512, 512)
     found = memory(shape, load, placement)
