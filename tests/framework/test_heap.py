@@ -21,6 +21,8 @@ def held() -> float:
 def freed(folder: Path) -> None:
     """Leaves how many of 128 MB are there after they are freed: kept, and with a frozen weight."""
     runtime, module = Runtime(RuntimeConfig(device=Device.cpu, threads=1)), torch.nn.Linear(2, 2)
+    # What libraries take is there before.
+    Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "some")
     found, before = list[str](), held()
     for frozen in (False, True):
         keep_memory()
