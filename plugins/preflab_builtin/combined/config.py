@@ -54,7 +54,7 @@ class CombinedConfig:
         if not loads:
             return Load(0, 0, tokens, passes=0)
         networks, steps = sum(load.trained for load in loads), sum(load.steps for load in loads)
-        most = max(loads, key=lambda load: load.rows * load.tokens)
+        most: Load = max(loads, key=lambda load: load.rows * load.tokens)
         return replace(most, trained=networks, held=Held(idle=networks - most.trained), steps=steps)
 
     def of_members(self) -> bool:
