@@ -14,12 +14,14 @@ def keep_memory(keep: bool = True) -> None:
     pieces back to the system immediately and is handed zeroed pages again at the next step: a
     quarter of the CPU time of a small model's training step.
 
-    keep: False gives every piece of a megabyte back at once. Weights that are gathered block by
-    block, also by threads of gloo, else leave as much behind as whole weights take."""
+    keep: False gives every piece of a megabyte back at once, what was kept too. Weights that are
+    gathered block by block, also by threads of gloo, else leave as much behind as whole weights
+    take."""
     with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
         libc = _libc()
         if not keep:
             libc.mallopt(_MMAP_THRESHOLD, 2**20)
+            give_back()
             return
         # Some versions take no more.
         libc.mallopt(_MMAP_THRESHOLD, 2**30) or libc.mallopt(_MMAP_THRESHOLD, 2**25)

@@ -107,17 +107,32 @@ class ModelShape:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What networks there are beside those with weights, gradients and moments of their own.
+    averages: averages of a trained network's weights that are kept beside it; idle: of the trained
+    networks, those that have no gradient while another is trained; shared: of the frozen ones,
+    those on whose weights adapters are trained; borrowed: of the trained ones, those whose adapters
+    are on another trained one's weights."""
+
+    averages: int = 0
+    idle: int = 0
+    shared: int = 0
+    borrowed: int = 0
+
+
+@dataclass(frozen=True)
 class Load:
-    """What a stage does with models of one shape. trained, frozen: networks in memory; shared: of
-    the frozen ones, those on whose weights adapters are trained; rows: rows that one step trains
-    on, tokens: of each; passes: forward passes of all tokens of a step, a trained one counting
-    three; scored: share of the tokens whose logits are needed; sampled: rows that all processes
-    sample together; steps: of the stage, 0 if that is not known; batch: rows that a step reads, 0:
-    as many as it trains on at a time; leaves: frozen networks leave memory during updates where the
-    run asks for that (`runtime.offload`); averages: averages of a trained network's weights that
-    are kept beside it; together: rows that no pass divides; asks: nested components may ask the
-    reward model, which is then one frozen network more (`preflab.planning.sizing` knows that);
-    uncounted: what is in none of these numbers, in words."""
+    """What a stage does with models of one shape. trained, frozen: networks in memory; held: which
+    of them have no weights or gradients of their own, and what else is kept; rows: rows that one
+    step trains on, tokens: of each; passes: forward passes of all tokens of a step, a trained one
+    counting three; scored: share of the tokens whose logits are needed; sampled: rows that all
+    processes sample together; steps: of the stage, 0 if that is not known; batch: rows that a step
+    reads, 0: as many as it trains on at a time; leaves: frozen networks leave memory during updates
+    where the run asks for that (`runtime.offload`); together: rows that no pass divides; terms:
+    passes of gradient terms in a step, whose gradient is there beside the step's own; asks: the
+    stage or what is nested in it may ask the reward model, whose networks are then frozen ones more
+    that read all tokens once (`preflab.planning.sizing` knows how many); uncounted: what is in none
+    of these numbers, in words."""
 
     trained: int
     rows: int
@@ -125,13 +140,13 @@ class Load:
     passes: float
     steps: int = 0
     frozen: int = 0
-    shared: int = 0
+    held: Held = Held()
     scored: float = 1.0
     sampled: int = 0
     batch: int = 0
     leaves: bool = False
-    averages: int = 0
     together: int = 1
+    terms: tuple[Load, ...] = ()
     asks: bool = False
     uncounted: tuple[str, ...] = ()
 
@@ -174,7 +189,8 @@ class Memory:
     logits included; cache: keys and values while sampling; sampler: copies of the policy that
     sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
     host); leaving: of the frozen weights, those that leave during updates; judging: of the
-    activations, those of a judging pass; kept: of the sampler, what a CPU keeps for later."""
+    activations, those of a judging pass; kept: whether a CPU keeps what sampling freed;
+    returned: whether it gives freed memory back at once."""
 
     process: float
     trained: float
@@ -188,20 +204,22 @@ class Memory:
     checkpoint: float = 0.0
     leaving: float = 0.0
     judging: float = 0.0
-    kept: float = 0.0
+    kept: bool = False
+    returned: bool = False
 
     @property
     def total(self) -> float:
-        """The peak. A CPU keeps freed memory for the next tensors of that size: so the cache and
+        """The peak. Where a CPU keeps freed memory for the next tensors of that size, the cache and
         the activations both count, and gradients and moments take the place of the copies to sample
         with, which activations do not. Moments stay from the first update on; a copy of the policy
         is gone when gradients are made, and gradients and activations are when a checkpoint is
         written."""
-        stays = self.process + self.trained + self.frozen - self.leaving + self.cache
-        trained = max(self.kept, self.gradients + self.moments)
+        copies, cache = self.sampler if self.kept else 0, 0 if self.returned else self.cache
+        stays = self.process + self.trained + self.frozen - self.leaving + cache
+        trained = max(copies, self.gradients + self.moments)
         update = trained + self.block + self.activations
-        judging = self.leaving + max(self.kept, self.moments) + self.block + self.judging
-        sampling = self.sampler + max(self.moments, self.leaving)
+        judging = self.leaving + max(copies, self.moments) + self.block + self.judging
+        sampling = self.sampler + self.cache - cache + max(self.moments, self.leaving)
         return stays + max(update, judging, sampling, self.moments + self.checkpoint)
 
 
@@ -210,9 +228,42 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     sharded = placement.divides
     shards = placement.processes if sharded else 1
     network = shape.stored
-    frozen = float(load.frozen - load.shared)
-    trained = (load.trained + load.averages) * network / shards
-    learning = load.trained * NUMBER * shape.weights / shards * placement.trained_share
+    returned = placement.cpu and (sharded or bool(shape.adapters))
+    frozen = (load.frozen - load.held.shared) * network / shards
+    trained = (load.trained - load.held.borrowed + load.held.averages) * network / shards
+    learning = NUMBER * shape.weights / shards * placement.trained_share
+    gradients = load.trained - load.held.idle + bool(load.terms)
+    share = -(-load.sampled // placement.processes)
+    decoded = share if placement.decoded is None else min(share, placement.decoded)
+    read = READ_WIDTHS * shape.width + 2 * shape.mlp
+    judged = min(share, placement.micro_batch) * load.tokens * read * NUMBER
+    passes = (load, *load.terms) if load.trained else ()
+    training = max((_kept_of_a_pass(shape, each, placement) for each in passes), default=0)
+    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows, a
+    # copy with adapters in it beside the copy that is reordered.
+    reordered = placement.cpu and shape.width >= REORDERED_WIDTH
+    copies = int(reordered) + int(sharded)
+    sampler = copies * network + (shape.merged if load.trained else 0) if decoded else 0
+    return Memory(
+        process=PROCESS if placement.cpu else 0,
+        trained=trained,
+        gradients=gradients * learning if load.trained else 0,
+        moments=2 * load.trained * learning,
+        frozen=frozen,
+        block=_gathered(shape, placement.reshard) if sharded else 0,
+        activations=max(training, judged),
+        cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
+        sampler=sampler,
+        checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
+        leaving=frozen if load.leaves and placement.offload else 0,
+        judging=judged,
+        kept=placement.cpu and not returned,
+        returned=returned,
+    )
+
+
+def _kept_of_a_pass(shape: ModelShape, load: Load, placement: Placement) -> float:
+    """Bytes of what a training pass keeps for its backward pass, and of the logits at a time."""
     rows = -(-load.rows // placement.processes)
     together = min(load.together, load.rows)
     tokens = max(min(rows, placement.micro_batch), together) * load.tokens
@@ -222,33 +273,8 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     kept = KEPT_WIDTHS * shape.width + inner
     layers = shape.layers * (shape.width if placement.checkpointing else kept)
     layers += kept if placement.checkpointing else 0
-    read = READ_WIDTHS * shape.width + 2 * shape.mlp
     logits = min(NUMBER * tokens * load.scored * shape.vocabulary, KEPT_LOGITS)
-    share = -(-load.sampled // placement.processes)
-    decoded = share if placement.decoded is None else min(share, placement.decoded)
-    judged = min(share, placement.micro_batch) * load.tokens * read * NUMBER
-    training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
-    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows, a
-    # copy with adapters in it beside the copy that is reordered.
-    reordered = placement.cpu and shape.width >= REORDERED_WIDTH
-    copies = int(reordered) + int(sharded)
-    frozen *= network / shards
-    sampler = copies * network + (shape.merged if load.trained else 0) if decoded else 0
-    return Memory(
-        process=PROCESS if placement.cpu else 0,
-        trained=trained,
-        gradients=learning,
-        moments=2 * learning,
-        frozen=frozen,
-        block=_gathered(shape, placement.reshard) if sharded else 0,
-        activations=max(training, judged),
-        cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
-        sampler=sampler,
-        checkpoint=_while_written(shape, load, placement) if placement.cpu else 0,
-        leaving=frozen if load.leaves and placement.offload else 0,
-        judging=judged,
-        kept=sampler if placement.cpu and not sharded else 0,
-    )
+    return NUMBER * tokens * layers + 2 * logits
 
 
 def _gathered(shape: ModelShape, reshard: bool) -> float:
@@ -265,7 +291,7 @@ def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -
     """Bytes of a checkpoint: the weights of the trained networks (beside adapters without those in
     4 bits) and of their averages, and two moments of what is trained."""
     kept = 1.0 if shape.bits == 32 else trained_share
-    numbers = load.trained * (kept + 2 * trained_share) + load.averages * kept
+    numbers = load.trained * (kept + 2 * trained_share) + load.held.averages * kept
     return NUMBER * shape.weights * numbers
 
 
@@ -285,4 +311,5 @@ def operations(shape: ModelShape, load: Load) -> float:
     tokens = (load.batch or load.rows) * load.tokens
     attention = 2 * shape.layers * shape.width * load.tokens
     unembedding = 2 * shape.width * shape.vocabulary * load.scored
-    return load.passes * tokens * (2 * shape.layers * shape.block + attention + unembedding)
+    own = load.passes * tokens * (2 * shape.layers * shape.block + attention + unembedding)
+    return own + sum(operations(shape, term) for term in load.terms)

@@ -78,8 +78,8 @@ class Offload:
     def come(self) -> None:
         """Bring the weights back to their devices, in the place of what updates have freed."""
         if self._map is not None:
-            # With what gradients and activations took a process would hold as much as if they had
-            # never left.
+            # With the weights beside what gradients and activations took, a process would hold as
+            # much as if they had never left.
             give_back()
         self._parts.come()
         for tensor, home in zip(self._tensors, self._homes, strict=True):

@@ -2,7 +2,12 @@
 tests/benchmarks/divided.py [WIDTH ...] [SHAPE ...]. Memory is what the process holds beyond what it
 held before it had a model: bytes of tensors after a step, which repeat exactly, and the peak while
 AdamW trains on a few tokens or a folder is read. CPU seconds are those of a step, and of one
-iteration of PPO."""
+iteration of PPO.
+
+Exit code 1 if a process of two that divide weights holds more than half of the weights and moments,
+or at its peak more than half of what one with whole weights holds (that gives freed memory back
+too) and what `preflab plan` counts as gathered: a block and the root, whole, with their gradients.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from preflab.malloc import give_back, keep_memory
+from preflab.memory import Load, Placement
+from preflab.memory import memory as reckoned
 from preflab.optimization import Optimization, OptimizerConfig
 from preflab.records import Prompt
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.shape import inspect_tiny
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.ppo.config import PPOConfig
@@ -36,6 +44,9 @@ from sharded import held_bytes
 from support import WORDS, FakeContext
 
 WIDTHS = (128, 256, 384, 512)
+ROUNDING_MB, SPARE = 0.5, 1.1
+"""What may be more than half: of tensors, buffers and rows that no 2 divides; of a peak, so many
+times as much: buffers of gloo, and activations, which are not divided."""
 SHAPES = {"tiny": (4, 128, 4), "small": (8, 512, 8)}
 
 
@@ -164,8 +175,9 @@ def most(folder: Path, name: str) -> float:
     return max(float(json.loads(file.read_text())[name]) for file in folder.glob("*.json"))
 
 
-def main() -> None:
-    """Print the tables, each ratio measured in turn."""
+def main() -> int:
+    """Print the tables, each ratio measured in turn; whether memory is divided."""
+    wrong = 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
     chosen = sys.argv[1:]
@@ -173,7 +185,7 @@ def main() -> None:
     shapes = [word for word in chosen if word in SHAPES] or (() if chosen else SHAPES)
     with tempfile.TemporaryDirectory() as place:
         for width in widths:
-            memory(width, Path(place))
+            wrong += memory(width, Path(place))
         for shape in shapes:
             one, two = (trained(Iteration(shape), Path(place) / f"{shape}-{n}", n) for n in (1, 2))
             alone, each = most(one, "cpu_s"), most(two, "cpu_s")
@@ -182,10 +194,11 @@ def main() -> None:
                 f"in each of two: efficiency {alone / (2 * each):.2f}",
                 flush=True,
             )
+    return int(wrong > 0)
 
 
-def memory(width: int, root: Path) -> None:
-    """Print what a process of two holds."""
+def memory(width: int, root: Path) -> bool:
+    """Print what a process of two holds; whether it is too much."""
     cases = ((Sharding.none, False), (Sharding.none, True), (Sharding.full, True))
     folders = [
         trained(Update(width, how, gives), root / f"{how.value}-{gives}-{width}", 2)
@@ -205,7 +218,23 @@ def memory(width: int, root: Path) -> None:
     read = [trained(Reading(width, p), root / f"read-{p}-{width}", 2) for p in (False, True)]
     before, after = (most(folder, "peak_mb") for folder in read)
     print(f"  MB peak to read a folder: {before:.1f} whole, {after:.1f} in parts", flush=True)
+    limits = {
+        "tensors_mb": whole["tensors_mb"] / 2 + ROUNDING_MB,
+        "peak_mb": SPARE * (given["peak_mb"] / 2 + gathered_mb(width)),
+    }
+    for name, limit in limits.items():
+        said = "TOO MUCH" if part[name] > limit else "at most"
+        print(f"  {name} divided: {part[name]:.2f}, {said} {limit:.2f}", flush=True)
+    return any(part[name] > limit for name, limit in limits.items())
+
+
+def gathered_mb(width: int) -> float:
+    """What is whole while a block computes, with its gradients."""
+    shape = inspect_tiny(source_of(width).config).shape
+    assert shape is not None
+    placement = Placement(processes=2, sharded=True)
+    return reckoned(shape, Load(1, 1, 32, passes=3), placement).block / 2**20
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

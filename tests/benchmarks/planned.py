@@ -4,7 +4,8 @@ measured MB, and their ratio; operations, reckoned and counted, and how many wer
 Exit code 1 if memory is further off than 15 %.
 
 The constants of `preflab.memory` were fitted to the benchmark's workers; these are whole runs from
-the command line, of other shapes.
+the command line, of other shapes. Of two processes that divide weights the peak is that of process
+0, which saves.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ from preflab.planning.reading import check_jobs
 from preflab.planning.sizing import sized
 from preflab.storage.artifacts import opened
 
+DIVIDED = "runtime.processes=2 runtime.sharding=full"
 MODELS = {
     "llama 4 x 128": "policy.family=llama policy.layers=4 policy.width=128 policy.heads=4",
     "llama 6 x 384": "policy.family=llama policy.layers=6 policy.width=384 policy.heads=6",
     "gpt2 8 x 512": "policy.family=gpt2 policy.layers=8 policy.width=512 policy.heads=8",
+    **{
+        f"gpt2 8 x {width}, divided": "policy.family=gpt2 policy.layers=8 policy.heads=8 "
+        f"policy.width={width} {DIVIDED}"
+        for width in (512, 768)
+    },
 }
 ONCE = (
     "pretrain.steps=2 sft.steps=2 evaluation=none rollout.max_tokens=32 data.documents=400 "
@@ -34,7 +41,7 @@ ONCE = (
 )
 """A few steps of each stage, of the batches that a run has, and a checkpoint."""
 _RANKED = "samples.prompts=20 samples.validation_prompts=4 samples.k=4 reward_model.steps=2"
-_PPO = "algorithm=ppo algorithm.episodes=64 algorithm.batch=64 algorithm.minibatch=32"
+_PPO = "algorithm=ppo algorithm.episodes=128 algorithm.batch=64 algorithm.minibatch=32"
 STAGES = {
     "sft": "reward_model=none algorithm=none samples=none comparisons=none",
     "reward_model": f"algorithm=none {_RANKED}",

@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 
 from preflab.malloc import give_back, keep_memory
+from preflab.optimization import Optimization, OptimizerConfig
+from preflab.runtime import Device, Runtime, RuntimeConfig
+from processes import trained
 
 MEGABYTE = 2**20
 
@@ -35,3 +38,27 @@ def test_freed_memory_is_kept_until_it_is_given_back() -> None:
     keep_memory(False)
     assert freed() > 56 * MEGABYTE
     keep_memory()
+
+
+def freed_beside(folder: Path) -> None:
+    """Leaves how many of 128 MB are there after they are freed: kept, and with a frozen weight."""
+    runtime, module = Runtime(RuntimeConfig(device=Device.cpu, threads=1)), torch.nn.Linear(2, 2)
+    # What libraries take is there before.
+    Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "some")
+    found, before = list[str](), resident() / MEGABYTE
+    for frozen in (False, True):
+        keep_memory()
+        module.bias.requires_grad_(not frozen)
+        Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "some")
+        tensors = [torch.ones(2**19) for _ in range(64)]
+        del tensors
+        found.append(str(resident() / MEGABYTE - before))
+    (folder / "found").write_text(" ".join(found))
+
+
+def test_freed_memory_goes_back_where_some_weights_are_frozen(tmp_path: Path) -> None:
+    kept, given = map(
+        float, (trained(freed_beside, tmp_path / "one", 1) / "found").read_text().split()
+    )
+    assert kept > 100
+    assert given < 20

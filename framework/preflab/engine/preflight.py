@@ -26,7 +26,7 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.objectives import unmeasured
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
-from preflab.planning.sizing import DISK, has_network, shared, size, sized
+from preflab.planning.sizing import DISK, reward_networks, shared, size, sized
 from preflab.precision import on_gpu
 from preflab.records import RECORD_TYPES
 from preflab.runtime import Device, Sharding, as_launched
@@ -176,22 +176,26 @@ def _of_offload(run: Run) -> Iterator[str]:
     ``offloaded()`` which of "reference" and "reward_model" leave it."""
     if not run.settings.runtime.offload:
         return
+    networks = {"reference": 1, "reward_model": reward_networks(run)}
     there, leaving = set[str](), set[str]()
     for stage in run.stages:
-        parts = set(getattr(stage.choice.config, "offloaded", tuple)())
-        there, leaving = there | parts, leaving | (parts - shared(run, stage))
+        stays = shared(run, stage)
+        said = getattr(stage.choice.config, "offloaded", tuple)()
+        parts = {part for part in said if networks.get(part)}
+        there |= parts
+        leaving |= {part for part in parts if networks[part] > stays.get(part, 0)}
+    if leaving:
+        return
     why = "this job has neither there"
-    if there - leaving:
+    if there:
         why = (
             "with adapters (policy.lora) what there is of them is on the weights of the networks "
             "in training, which stay"
         )
-    networks = "reward_model" in leaving and has_network(run)
-    if "reference" not in leaving and not networks:
-        yield (
-            "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "
-            f"reward model while an on-policy algorithm updates, and {why}."
-        )
+    yield (
+        "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "
+        f"reward model while an on-policy algorithm updates, and {why}."
+    )
 
 
 def _of_devices(environment: Environment) -> Iterator[str]:

@@ -4,11 +4,12 @@ that no earlier run has seen."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from preflab.door.blame import blamed
+from preflab.door.choice import Choice
 from preflab.memory import (
     Load,
     Memory,
@@ -109,10 +110,12 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     with blamed(stage.choice):
         load = config.load(tokens, run.counts())
     if load.asks and "reward_model" in words(stage.choice):
-        load = replace(load, frozen=load.frozen + 1)
-    if "reward_model" in getattr(config, "offloaded", tuple)() and _scores_without_a_model(run):
-        load = replace(load, frozen=load.frozen - 1)
-    load = replace(load, shared=len(shared(run, stage)))
+        asked = _scorers(run)
+        load = replace(load, frozen=load.frozen + asked, passes=load.passes + asked)
+    on_trained = shared(run, stage)
+    frozen = on_trained.get("reference", 0) + on_trained.get("reward_model", 0)
+    held = replace(load.held, shared=frozen, borrowed=on_trained.get("value", 0))
+    load = replace(load, held=held)
     flops = operations(shape, load) * load.steps
     saves, share = run.settings.checkpoint, shape.trained_share
     rollout = run.choices.get("rollout")
@@ -132,31 +135,56 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers, uncounted)
 
 
-def shared(run: Run, stage: Stage) -> set[str]:
-    """Which of "reference" and "reward_model" are on the weights of the networks that a stage
-    trains, so that they take no memory of their own and cannot leave it: none without adapters.
-    Configs say by a method ``shared()`` which would be. A reward model with members is not: one of
-    them would be."""
+def shared(run: Run, stage: Stage) -> Mapping[str, int]:
+    """How many networks of a stage have no weights of their own, since they are on those of the
+    networks that it trains: of "reference" and "reward_model", which then cannot leave memory, and
+    of "value", which is on those of the policy where no network of a reward model begins it. None
+    without adapters. Configs say by a method ``shared()`` which of the first two would be."""
     shape = inspect(run.choices["policy"]).shape
     if shape is None or not shape.adapters:
-        return set()
-    found = set(getattr(stage.choice.config, "shared", tuple)())
-    if run.choices["reward_model"].nested or not has_network(run):
-        found.discard("reward_model")
+        return {}
+    said = set(getattr(stage.choice.config, "shared", tuple)())
+    found = {"reference": 1} if "reference" in said else {}
+    if "reward_model" in said:
+        networks = _networks(run.choices["reward_model"])
+        if not networks:
+            found["value"] = 1
+        elif networks[0]:
+            found["reward_model"] = 1
     return found
 
 
-def has_network(run: Run) -> bool:
-    """Whether the reward model of a run, or a part of it, scores with a network."""
-    scorers = run.choices["reward_model"].all()
-    return any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+def reward_networks(run: Run) -> int:
+    """With how many networks the reward model of a run scores."""
+    return len(_networks(run.choices["reward_model"]))
 
 
-def _scores_without_a_model(run: Run) -> bool:
-    """Whether the reward model of a run is arithmetic. One that reads something, as a judge reads
-    its model, counts as a network of the policy's size."""
-    scorers = run.choices["reward_model"].all()
-    return not has_network(run) and not any(inspect(c).content for c in scorers)
+def _networks(scorer: Choice) -> list[bool]:
+    """For each network that a reward model scores with, in order: whether a value network that
+    begins as it is on its weights, where adapters are trained."""
+    return [not copied for leaf, copied in _leaves(scorer) if _is_network(leaf)]
+
+
+def _leaves(scorer: Choice, copied: bool = False) -> Iterator[tuple[Choice, bool]]:
+    """The reward models that one is made of, itself if of none, and whether value networks begin as
+    a copy of each. Configs say so by a method ``begins_copies()``."""
+    copied = copied or bool(getattr(scorer.config, "begins_copies", bool)())
+    parts = [choice for choice in scorer.nested if choice.component.kind == "reward_model"]
+    if not parts:
+        yield scorer, copied
+    for part in parts:
+        yield from _leaves(part, copied)
+
+
+def _is_network(scorer: Choice) -> bool:
+    return scorer.component.procedure is not None or bool(inspect(scorer).tokenizer)
+
+
+def _scorers(run: Run) -> int:
+    """Models that the reward model of a run has in memory. One that reads something, as a judge
+    reads its model, counts as one of the policy's size; arithmetic as none."""
+    leaves = [leaf for leaf, _ in _leaves(run.choices["reward_model"])]
+    return sum(_is_network(leaf) or bool(inspect(leaf).content) for leaf in leaves)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:

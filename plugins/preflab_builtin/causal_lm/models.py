@@ -26,6 +26,7 @@ from preflab.sharding import (
     rows_of,
     shard,
 )
+from preflab_builtin.causal_lm.adapters import has_adapters
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL
 from preflab_builtin.causal_lm.backbone import CausalBackbone as CausalBackbone
 from preflab_builtin.causal_lm.cache import KeyValueCache
@@ -159,12 +160,19 @@ class CausalPolicy(CausalBackbone):
         if division is None or not is_sharded(self.module):
             base = (self.copy() if is_sharded(self.module) else self).base
             return classifier(config, base, pad_id, heads, generator)
-        # Each process copies its part of the trunk, and of the new head takes its part.
+        # Each process copies its part of what is trained of the trunk, and has the part of weights
+        # beside adapters in common with this model; of the new head it takes its part.
         base = getattr(outline(self.module), prefix)
         module = classifier(config, base, pad_id, heads, generator)
         module.score.to(division.device)
-        rows = rows_of(self.module)
-        shard(module, division, lambda *which: rows(*which).clone())
+        rows, adapted = rows_of(self.module), has_adapters(self.module)
+
+        def own(name: str, first: int, end: int) -> torch.Tensor:
+            part = rows(name, first, end)
+            trained = module.get_parameter(name).requires_grad
+            return part.clone() if trained or not adapted else part
+
+        shard(module, division, own)
         return module
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from preflab import option
+from preflab.memory import Held, Load
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
@@ -44,6 +45,17 @@ class CombinedConfig:
         factory=dict, doc="reward shaping of a member by its name, before it is weighted"
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """The networks of all members that are trained, one after the other: rows and tokens are
+        those of the member that reads most in a step (`preflab.memory.Load`)."""
+        trained = [m for m in self.members.values() if hasattr(m, "load")]
+        loads = [load for m in trained if (load := m.load(tokens, records)).trained]
+        if not loads:
+            return Load(0, 0, tokens, passes=0)
+        networks, steps = sum(load.trained for load in loads), sum(load.steps for load in loads)
+        most: Load = max(loads, key=lambda load: load.rows * load.tokens)
+        return replace(most, trained=networks, held=Held(idle=networks - most.trained), steps=steps)
 
     def of_members(self) -> bool:
         """The reward says what each member's is."""

@@ -93,6 +93,10 @@ class Weighing:
         """Whether the reward is a function of each group's alone."""
         return self.welfare is not Welfare.worst and not self.weights_by_tag
 
+    def begins_copies(self) -> bool:
+        """A value network begins as the weighted sum of the heads, on weights of its own."""
+        return True
+
     def to_be_measured(self) -> Mapping[str, Sequence[str]]:
         """What the choice does to groups, which heads can say too."""
         more = ("group_head_win_rate/a group",)
@@ -218,6 +222,10 @@ class MeanVarianceConfig:
         """The reward says how much people differ."""
         return True
 
+    def begins_copies(self) -> bool:
+        """A value network begins as the mean alone, on weights of its own."""
+        return True
+
     def needs(self) -> Sequence[str]:
         """What the training needs."""
         return needs_of(self.kwise)
@@ -252,6 +260,10 @@ class PretrainedMeanVarianceConfig:
 
     def of_variance(self) -> bool:
         """The reward says how much people differ."""
+        return True
+
+    def begins_copies(self) -> bool:
+        """A value network begins as the mean alone, on weights of its own."""
         return True
 
     def check(self) -> Iterator[tuple[str, str]]:

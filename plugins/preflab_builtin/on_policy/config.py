@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from preflab import option
-from preflab.memory import Load
+from preflab.memory import Held, Load
 from preflab.optimization import OptimizerConfig
 from preflab.sampling import LIMIT
 from preflab_builtin.training.config import EVALUATORS, TrainedConfig
+from preflab_builtin.training.terms import with_terms
 
 
 class Controller(StrEnum):
@@ -179,22 +180,26 @@ class OnPolicyConfig(TrainedConfig):
         return ("prompts", "reward_model", *reference, *super().needs())
 
     def load(self, tokens: int, records: Mapping[str, int]) -> Load:
-        """The policy, its reference and a reward model, which are asked once for each sampled
-        response (`preflab.memory.Load`). With a KL coefficient of 0 there is no reference."""
+        """The policy and its reference, which are asked once for each sampled response, as the
+        reward model is (`preflab.memory.Load`). With a KL coefficient of 0 there is no
+        reference."""
         references = int(self.kl.coef > 0)
-        return Load(
+        own = Load(
             trained=1,
-            frozen=1 + references,
+            frozen=references,
+            asks=True,
             leaves=True,
-            averages=int(self.ema is not None),
+            held=Held(averages=int(self.ema is not None)),
             rows=self.minibatch,
             batch=self.batch,
             sampled=self.batch,
             tokens=tokens,
-            passes=3 + references + 3 * self.epochs,
+            passes=2 + references + 3 * self.epochs,
             scored=0.5,
             steps=self.total_steps(),
         )
+        updates = self.epochs * (self.batch // self.minibatch)
+        return with_terms(own, self.terms, self.minibatch, updates)
 
     def shared(self) -> tuple[str, ...]:
         """Which frozen networks the policy or a value network has the weights of, where adapters

@@ -392,8 +392,7 @@ class OnPolicy:
         return modules
 
     def save(self, folder: Path) -> None:
-        """The policy (its average or the best that was judged, if one is kept) and the value
-        network, as model folders."""
+        """As model folders: the policy (its average or the best, if kept) and the value network."""
         self.keeping.result(self.average.result()).save(folder / "model")
         if self.networks.value is not None:
             self.networks.value.save(folder / "value")

@@ -11,6 +11,7 @@ from preflab import option
 from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 from preflab_builtin.training.config import TrainedConfig
+from preflab_builtin.training.terms import with_terms
 
 
 class Loss(StrEnum):
@@ -69,7 +70,8 @@ class PreferenceConfig(TrainedConfig):
         """A policy that is trained on pairs. It asks itself before its first step, and no reference
         is loaded (`preflab.memory.Load`)."""
         passes = 3 if self.loss is Loss.simpo else 3 + 1 / self.epochs
-        return Load(1, 2 * self.batch, tokens, passes, scored=0.5, together=2)
+        own = Load(1, 2 * self.batch, tokens, passes, scored=0.5, together=2)
+        return with_terms(own, self.terms, self.batch, 1)
 
     def needs(self) -> tuple[str, ...]:
         """Rankings to learn from, and prompts to judge."""

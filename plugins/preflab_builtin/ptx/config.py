@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from preflab import option
+from preflab.memory import Load
 
 
 @dataclass
@@ -21,3 +22,14 @@ class PtxConfig:
     micro_batch: int | None = option(
         None, "windows in one forward pass; null: runtime.micro_batch", ge=1, affects_result=False
     )
+
+    def windows(self, episodes: int) -> int:
+        """Windows of an optimizer step on so many episodes."""
+        return max(1, round(self.ratio * episodes))
+
+    def load(self, episodes: int, updates: int) -> Load:
+        """A pass over the windows of an optimizer step, of which there are ``updates``; all tokens
+        are scored (`preflab_builtin.training.terms`)."""
+        windows = self.windows(episodes)
+        rows = min(windows, self.micro_batch or windows)
+        return Load(1, rows, self.window, passes=3, batch=windows * updates)

@@ -33,7 +33,7 @@ class PtxTerm:
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
         """Add coef * gradient of this process's share to ``.grad``. loss/ptx: of all processes,
         nats per token."""
-        count = max(1, round(self.config.ratio * episodes))
+        count = self.config.windows(episodes)
         numbers = range(self.drawn, self.drawn + count)
         self.drawn += count
         denominator = targets_in(count, self.config.window)

@@ -176,11 +176,17 @@ def test_offload_without_a_frozen_network_is_said(words: str, nothing: bool) -> 
 
 
 def test_offload_of_networks_on_trained_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Adapters: the reference is the policy without them, the reward model the value network."""
+    """Adapters: the reference is the policy without them, the reward model the value network; of
+    three reward models the first one, so that two can leave."""
     seen = Inspection(shape=ModelShape(4, 128, 4, 4, 512, 512, adapters=4))
     monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: seen)
-    for words, nothing in (("algorithm=ppo", True), ("algorithm=rloo", False)):
-        told = said(words, "reward_model=kwise", "comparisons=ranked", "runtime.offload=true")
+    for algorithm, reward, nothing in (
+        ("ppo", "kwise", True),
+        ("ppo", "ensemble", False),
+        ("rloo", "kwise", False),
+    ):
+        words = f"algorithm={algorithm} reward_model={reward} comparisons=ranked"
+        told = said(*words.split(), "runtime.offload=true")
         why = "changes nothing: .* with adapters .policy.lora. what there is .* in training, which"
         assert any(re.search(why, sentence) for sentence in told) == nothing
 

@@ -10,7 +10,7 @@ import pytest
 
 from preflab.components import Inspection
 from preflab.composing.compose import parse
-from preflab.memory import Load, ModelShape, Placement, memory
+from preflab.memory import Load, ModelShape, Placement, memory, operations
 from preflab.planning.asking import inspect
 from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
@@ -159,10 +159,10 @@ def test_the_prompt_of_a_ranking_is_read_once() -> None:
 
 
 def test_without_a_kl_penalty_no_reference_is_loaded() -> None:
-    """A reward model alone is frozen, and one pass fewer is made of what was sampled."""
+    """Beside the reward model, which the plan adds; one pass fewer is made of what was sampled."""
     stages = (run_of("policy=tiny", f"algorithm.kl.coef={k}").stage("algorithm") for k in (0, 0.1))
     without, with_one = (stage.choice.config.load(32, {}) for stage in stages if stage)
-    assert (without.frozen, with_one.frozen) == (1, 2)
+    assert (without.frozen, with_one.frozen) == (0, 1)
     assert without.passes == with_one.passes - 1
 
 
@@ -182,37 +182,117 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (parts[0].frozen, parts[1].frozen) == (2 * shape.stored, 0)
 
 
-@pytest.mark.parametrize(("reward", "networks"), [("kwise", 2), ("length", 1)])
-def test_a_reward_without_a_network_takes_no_memory(reward: str, networks: int) -> None:
-    """The reference, and a reward model of kwise."""
-    run = run_of("policy=tiny", "algorithm=ppo", f"reward_model={reward}")
-    stage, shape = run.stage("algorithm"), inspect(run.choices["policy"]).shape
+@pytest.mark.parametrize(
+    ("words", "full", "adapted"),
+    [
+        # Policy and value network in training; frozen are the reference and the reward models.
+        ("algorithm=ppo reward_model=kwise", (2, 2), (2, 0)),
+        ("algorithm=ppo reward_model=length", (2, 1), (1, 0)),  # the value network is on the policy
+        ("algorithm=ppo reward_model=ensemble", (2, 4), (2, 2)),  # three, the first one begins it
+        ("algorithm=ppo reward_model=sum +reward_model@MEMBER=length", (2, 2), (2, 0)),
+        ("algorithm=ppo reward_model=sum +reward_model@MEMBER=kwise", (2, 3), (2, 1)),
+        # Its value network begins as a weighted sum of the heads, which is a network of its own.
+        ("algorithm=ppo reward_model=kwise_groups", (2, 2), (2, 1)),
+        ("algorithm=ppo reward_model=kwise_mean_variance", (2, 2), (2, 1)),
+        ("algorithm=ppo reward_model=ensemble algorithm.kl.coef=0", (2, 3), (2, 2)),
+        ("algorithm=rloo reward_model=ensemble", (1, 4), (1, 3)),  # no value network
+        ("algorithm=rloo reward_model=length", (1, 1), (1, 0)),
+    ],
+)
+def test_each_network_is_counted_once(
+    words: str,
+    full: tuple[int, int],
+    adapted: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights in training and frozen ones, in networks of the policy's size, without adapters and
+    with them: then some have no weights of their own."""
+    words = words.replace("MEMBER", "reward_model.members.other")
+    run = run_of("policy=tiny", "algorithm.ema=null", *words.split())
+    shape, stage = ModelShape(4, 128, 4, 4, 512, 512), run.stage("algorithm")
+    assert stage is not None
+    found = []
+    for rank in (0, 4):
+        seen = Inspection(shape=replace(shape, adapters=rank))
+        monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice, seen=seen: seen)
+        sizes = sized(run, stage)
+        assert sizes is not None
+        parts = sizes.memory.trained, sizes.memory.frozen
+        found.append(tuple(part / shape.stored for part in parts))
+    assert found == [full, adapted]
+
+
+def test_every_member_of_a_reward_model_reads_what_was_sampled() -> None:
+    """Of a PPO iteration with one epoch: sampling, two judging passes, the value network's, six of
+    training, and one of each of three reward models in the place of one."""
+    flops = []
+    for reward in ("kwise", "ensemble", "length"):
+        run = run_of("policy=tiny", "algorithm=ppo", "algorithm.epochs=1", f"reward_model={reward}")
+        stage = run.stage("algorithm")
+        assert stage is not None
+        found = sized(run, stage)
+        assert found is not None
+        flops.append(found.flops)
+    assert [f / flops[0] for f in flops] == pytest.approx([1, 13 / 11, 10 / 11])
+
+
+def test_the_pass_of_a_gradient_term_and_its_gradient_count() -> None:
+    """Minibatches of 16 episodes of 2 x 16 tokens, half of them scored, and for each episode 2
+    windows of 48, all scored. 4 x 128 of GPT-2 keeps 4 x (11 x 128 + 512) = 7,680 numbers a token,
+    of 32 x 48 tokens, where PPO has 16 x 32. The policy has two gradients then, and the value
+    network one."""
+    sizes = ("policy=tiny", "policy.family=gpt2", "rollout.max_tokens=16", "runtime.device=cpu")
+    own = ("algorithm.batch=32", "algorithm.episodes=32", "algorithm.minibatch=16")
+    mixed = ("algorithm.terms.ptx.window=48", "algorithm.terms.ptx.ratio=2")
+    found = []
+    for words in (("algorithm=ppo",), ("algorithm=ppo_ptx", *mixed)):
+        run = run_of(*sizes, *words, *own)
+        stage = run.stage("algorithm")
+        assert stage is not None
+        reckoned = sized(run, stage)
+        assert reckoned is not None
+        found.append(reckoned)
+    without, with_term = found
+    shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
+    assert without.memory.gradients == 2 * 4 * shape.weights
+    assert with_term.memory.gradients == 3 * 4 * shape.weights
+    assert without.memory.activations == 4 * 16 * 32 * (7680 + 2 * 512 / 2)
+    assert with_term.memory.activations == 4 * 32 * 48 * (7680 + 2 * 512)
+    # One pass that is trained, over 64 windows in an iteration.
+    term = Load(1, 32, 48, passes=3, batch=64)
+    assert with_term.flops - without.flops == pytest.approx(operations(shape, term))
+
+
+def test_an_evaluation_holds_every_member_of_the_reward_model() -> None:
+    """Beside the subject and the baseline."""
+    run = run_of("policy=tiny", "reward_model=ensemble")
+    stage, shape = run.stage("evaluation"), inspect(run.choices["policy"]).shape
     assert stage is not None
     assert shape is not None
     found = sized(run, stage)
     assert found is not None
-    assert found.memory.frozen == networks * shape.stored
+    assert found.memory.frozen == 5 * shape.stored
 
 
 @pytest.mark.parametrize(
     ("words", "on_trained"),
     [
-        ("algorithm=ppo", {"reference", "reward_model"}),
-        ("algorithm=ppo algorithm.kl.coef=0", {"reward_model"}),
-        ("algorithm=ppo algorithm.kl.reference=sft", {"reward_model"}),
-        ("algorithm=ppo reward_model=length", {"reference"}),  # it has no network
-        ("algorithm=rloo", {"reference"}),  # no value network
-        ("algorithm=dpo", set()),
+        ("algorithm=ppo", {"reference": 1, "reward_model": 1}),
+        ("algorithm=ppo algorithm.kl.coef=0", {"reward_model": 1}),
+        ("algorithm=ppo algorithm.kl.reference=sft", {"reward_model": 1}),
+        ("algorithm=ppo reward_model=length", {"reference": 1, "value": 1}),
+        ("algorithm=rloo", {"reference": 1}),  # no value network
+        ("algorithm=dpo", {}),
     ],
 )
-def test_which_frozen_networks_are_on_trained_weights(
-    words: str, on_trained: set[str], monkeypatch: pytest.MonkeyPatch
+def test_which_networks_are_on_trained_weights(
+    words: str, on_trained: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With adapters alone; without them every network has weights of its own."""
     run = run_of("policy=tiny", *words.split())
     stage = run.stage("algorithm")
     assert stage is not None
-    assert shared(run, stage) == set()
+    assert shared(run, stage) == {}
     shape = ModelShape(4, 128, 4, 4, 512, 512, adapters=4)
     monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: Inspection(shape=shape))
     assert shared(run, stage) == on_trained

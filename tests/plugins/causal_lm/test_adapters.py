@@ -21,9 +21,12 @@ from preflab_builtin.causal_lm.adapters import name_of, target_names
 from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
+from preflab_builtin.combined.config import CombinedConfig
+from preflab_builtin.combined.scoring import CombinedReward
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
 from preflab_builtin.ppo import training
+from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.reward_model.training import freeze_below
 from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rollouts.config import NativeConfig
@@ -250,3 +253,39 @@ def test_ppo_keeps_its_reference_and_resumes_to_the_bit(tmp_path: Path) -> None:
     run.save(tmp_path / "end")
     found = load_file(tmp_path / "end" / "value" / "adapter" / "adapter_model.safetensors")
     assert "base_model.model.score.weight" in found
+
+
+@pytest.mark.parametrize("rewards, networks", [((), 1), ((5,), 2), ((5, 6, 7), 4)])
+def test_ppo_has_each_frozen_weight_once(
+    rewards: tuple[int, ...], networks: int, tmp_path: Path
+) -> None:
+    """The reference is on the weights of the policy. The value network is on those of the first
+    reward model, or on the policy's where the reward has no network: what `preflab plan` counts."""
+    own = source()
+    policy = base(Family.llama, tmp_path)
+    models = {}
+    for seed in rewards:
+        made = policy.copy().scalar_model(torch.Generator().manual_seed(seed))
+        made.save(tmp_path / str(seed))
+        models[str(seed)] = NetworkReward(own.load_scalar(tmp_path / str(seed)), cpu_runtime())
+    reward = CombinedReward(CombinedConfig(members=dict.fromkeys(models)), models, {})
+    context = FakeContext(
+        tmp_path,
+        [*PROMPTS, *DOCUMENTS],
+        policies={"initial": policy},
+        reward=reward,
+        network=reward.network,
+        engine=NativeEngine(NativeConfig(max_tokens=6), cpu_runtime()),
+    )
+    run = training.ppo(config(kl=KLPenaltyConfig(coef=0.1)), context)
+    assert run.networks.reference is not None
+    assert run.networks.value is not None
+    held = [run.policy, run.networks.reference, run.networks.value, *reward.networks]
+    bases = [p for network in held for n, p in network.module.named_parameters() if _is_base(n)]
+    one = sum(p.nbytes for n, p in policy.module.named_parameters() if _is_base(n))
+    assert sum({p.data_ptr(): p.nbytes for p in bases}.values()) == networks * one
+
+
+def _is_base(name: str) -> bool:
+    """Whether a weight is neither of an adapter nor of a head."""
+    return ".lora_" not in name and not name.startswith("score.")

@@ -115,6 +115,8 @@ class Adapting:
         places = {local(p).data_ptr() for p in before.module.parameters()}
         frozen = [p for p in policy.module.parameters() if not p.requires_grad]
         assert {local(p).data_ptr() for p in frozen} == places  # no weight is there twice
+        also_frozen = [p for p in drawn.module.parameters() if not p.requires_grad]
+        assert {local(p).data_ptr() for p in also_frozen} == places
         for model in (policy, value):
             self.train(model, ids, mask, runtime)
         for model, name in ((policy, "policy"), (value, "value"), (before, "before")):

@@ -15,6 +15,7 @@ import torch
 from end_to_end.runs import UNSEEN, preflab
 from preflab.composing.compose import compose
 from preflab.engine.context import Environment, StageContext
+from preflab.memory import ModelShape, Placement, memory
 from preflab.options import problems
 from preflab.planning.reading import job_of
 from preflab.records import Prompt, Ranking, Rollout
@@ -103,6 +104,19 @@ def test_a_member_s_seed_can_be_pinned(tmp_path: Path) -> None:
     seeds = [p.context.seed for p in procedure.procedures.values()]  # type: ignore[attr-defined]
     assert seeds == [5, 5]
     assert context.seed != 5
+
+
+def test_members_are_in_memory_together_and_trained_one_after_the_other() -> None:
+    """Of two that are trained, batches of 8 and of 2 rankings of four: 32 rows a step, gradients of
+    one network. 10 rankings are 2 steps of 8, and twice 5 of 2."""
+    large, small = KwiseConfig(batch=8), KwiseConfig(batch=2, epochs=2)
+    members = {"a": small, "short": LengthRewardConfig(), "b": large}
+    load = CombinedConfig(members=members).load(32, {"rankings": 10})
+    assert (load.trained, load.held.idle, load.rows, load.steps) == (2, 1, 32, 2 + 10)
+    assert CombinedConfig(members={"short": LengthRewardConfig()}).load(32, {}).trained == 0
+    placement, shape = Placement(), ModelShape(4, 128, 4, 4, 512, 512)
+    found = memory(shape, load, placement)
+    assert found.trained == found.moments / 2 == 2 * found.gradients == 2 * 4 * shape.weights
 
 
 def test_shaped_scores_are_weighed_and_the_first_network_is_shown(tmp_path: Path) -> None:
