@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant("the variance is centred", VARIANCE, "(means[0], 0.0)", "(means[0], means[1])", f"{TESTS}/groups/test_mean_variance.py"),
     Mutant("prompts differ within themselves", VARIANCE, "mean.mean() if within else centre", "centre", f"{TESTS}/groups/test_mean_variance.py"),
     Mutant("the baseline gains", REPORTING, "[a - b for a, b in", "[b - a for a, b in", f"{TESTS}/groups/test_conditioned.py"),
-    Mutant("groups judge what is said to others", REPORTING, "said[group] = own.texts", "pass", f"{TESTS}/groups/test_conditioned.py"),
+    Mutant("groups judge what is said to others", REPORTING, "said[group] = subject.responder.respond_for(each, subject.rollout.prompts, noise)", "pass", f"{TESTS}/groups/test_conditioned.py"),
     Mutant("groups agree about ties", REPORTING, "return same, sum(first) * sum(second)", "return same, 1.0", f"{TESTS}/groups"),
     Mutant("best group first", REPORTING, "key=lambda item: item[1].value", "key=lambda item: -item[1].value", f"{TESTS}/groups"),
     Mutant("a person agrees with themselves", AGREEMENT, "if first.labeler == second.labeler:", "if False:", f"{TESTS}/groups"),
