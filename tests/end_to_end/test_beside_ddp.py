@@ -100,7 +100,7 @@ def differences(folder: Path, sharding: Sharding) -> dict[str, float]:
     taken: list[Tensors] = []
 
     def take(*_: Any) -> None:
-        named = ours.policy.module.named_parameters()
+        named: Any = ours.policy.module.named_parameters()
         taken.append({name: gathered(p.grad.clone()) for name, p in named})
 
     ours.optimization.optimizer.register_step_pre_hook(take)

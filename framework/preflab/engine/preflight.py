@@ -180,7 +180,7 @@ def _of_offload(run: Run) -> Iterator[str]:
     there, leaving = set[str](), set[str]()
     for stage in run.stages:
         stays = shared(run, stage)
-        said = getattr(stage.choice.config, "offloaded", tuple)()
+        said: Sequence[str] = getattr(stage.choice.config, "offloaded", tuple)()
         parts = {part for part in said if networks.get(part)}
         there |= parts
         leaving |= {part for part in parts if networks[part] > stays.get(part, 0)}
