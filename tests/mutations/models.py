@@ -96,7 +96,7 @@ MUTANTS = (
     Mutant("moments counted once", "framework/preflab/memory.py", "moments=2 * load.trained * learning", "moments=load.trained * learning", "tests/framework/test_memory.py"),
     Mutant("a value network on the policy's weights is counted", "framework/preflab/memory.py", "load.trained - load.held.borrowed + load.held.averages", "load.trained + load.held.averages", "tests/framework/planning/test_sizing.py"),
     Mutant("members of a reward model are one network", "framework/preflab/planning/sizing.py", "    for part in parts:\n        yield from _leaves(part, copied)", "    for part in parts[:1]:\n        yield from _leaves(part, copied)", "tests/framework/planning/test_sizing.py"),
-    Mutant("sharding leaves frozen networks whole", "framework/preflab/memory.py", "frozen *= network / shards", "frozen *= network", "tests/framework/test_memory.py"),
+    Mutant("sharding leaves frozen networks whole", "framework/preflab/memory.py", "frozen = (load.frozen - load.held.shared) * network / shards", "frozen = (load.frozen - load.held.shared) * network", "tests/framework/test_memory.py"),
     Mutant("an adapter at another scale in training", f"{FAST}/low_rank.py", "return linear(linear(tokens, self.a), b) * self.scale", "return linear(linear(tokens, self.a), b)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("an adapter at another scale in sampling", f"{FAST}/low_rank.py", "added = (self.b @ self.a) * self.scale", "added = self.b @ self.a", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("keys without their adapter", f"{FAST}/projections.py", "adapter.of(tokens, outputs)", "adapter.of(tokens, outputs) * (outputs is None or outputs.start is None)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),

@@ -393,11 +393,6 @@ def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Pa
         list(kwise_groups(config_of(shrink=0.1), context))
     # Alone it divides nothing, and without shrink it is only said that both groups have few pairs.
     _, notice = kwise_groups(config_of(shrink=0.0), context)
+    assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
     context.runtime = Runtime(RuntimeConfig(sharding=Sharding.full))
     assert notice in kwise_groups(config_of(shrink=0.1), context)
-    assert notice.startswith("Groups with fewer than 200 pairs to learn from: few 2, many 6.")
-
-
-def test_the_plan_reckons_the_training() -> None:
-    config = config_of()
-    assert config.load(64, {"rankings": 8}) == config.kwise.load(64, {"rankings": 8})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from preflab_builtin.groups.config import Weighing
+from preflab_builtin.groups.config import KwiseGroupsConfig, Weighing
 from preflab_builtin.groups.preflight import few_pairs
+from preflab_builtin.reward_model.config import KwiseConfig
 
 
 def test_of_many_small_groups_the_smallest_are_named() -> None:
@@ -11,3 +12,8 @@ def test_of_many_small_groups_the_smallest_are_named() -> None:
     (said,) = few_pairs(counts, Weighing())
     assert ": g19 81, g18 82," in said
     assert "g12 88, and 12 more of 21 groups. What" in said
+
+
+def test_the_plan_reckons_the_training_of_heads_as_of_one() -> None:
+    config = KwiseGroupsConfig(kwise=KwiseConfig(epochs=1, batch=8))
+    assert config.load(64, {"rankings": 8}) == config.kwise.load(64, {"rankings": 8})
