@@ -69,7 +69,7 @@ SAFEGUARDS = (
     Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not is_complete(folder):\n", "    if False:\n", SWEEPS),
     Mutant("jobs that did not start are not reported", JOB, "    for number, folder in enumerate(where.jobs, first_job):\n", "    for number, folder in enumerate([]):\n", SWEEPS),
     Mutant("two jobs take one GPU", f"{FRAMEWORK}/jobs/gpus.py", "                    lock.acquire(timeout=0)\n", "", "tests/framework/jobs/test_gpus.py"),
-    Mutant("every process refreshes a server, and samples meanwhile", f"{FRAMEWORK}/engine/sharing.py", "            if self.runtime.rank == 0:\n", "            if True:\n", "tests/framework/engine/test_sharing.py"),
+    Mutant("every process refreshes a server, and samples meanwhile", f"{FRAMEWORK}/engine/sharing.py", "            if first:\n", "            if True:\n", "tests/framework/engine/test_sharing.py"),
     Mutant("run folders may be shared", RUN_FOLDER, "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
 )  # fmt: skip
 

@@ -44,6 +44,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "families",
         "document_loss",
         "reward_accuracy",
+        "groups",  # only if there are some
     ]
     assert choice.config.prompts == 400
     records = {"prompts:test", "documents:test", "rankings:test,validation"}
@@ -65,6 +66,7 @@ def test_an_evaluator_can_be_left_out_and_changed() -> None:
         "win_rate_held_out",
         "length",
         "kl",
+        "groups",
     ]
     assert needs(choice) == {"prompts:test", "labeler:any", "gold", "policy:result", "policy:sft"}
 
