@@ -88,7 +88,8 @@ class CausalBackbone:
         with self._keeping_less():
             output = self.base(use_cache=False, **self._inputs(ids, mask))
         states: torch.Tensor = output.last_hidden_state
-        return states
+        # transformers' GPT-2 gives a view, of which torch warns where weights are divided.
+        return states.clone() if is_sharded(self.module) and states._is_view() else states
 
     def hidden_at(
         self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
