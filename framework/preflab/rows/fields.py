@@ -101,11 +101,19 @@ def configured_identifier(row: Mapping[str, Any], column: str | None, usual: str
 
 
 def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The column ``tags``: a text or a list of texts."""
+    """The column ``tags`` without white space around them: a list of texts, which a CSV cell spells
+    (["a", "b"]), or a text, which is one tag.
+
+    >>> tags({"tags": '["harmful", "private"]'}), tags({"tags": "open qa "}), tags({"tags": []})
+    (('harmful', 'private'), ('open qa',), ())
+    """
     value = row.get("tags")
-    if value is None or value == "":
+    if isinstance(value, str):
+        spelled = written(value, "tags")
+        value = [value] * bool(value.strip()) if spelled is None else spelled
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ()
-    return (checked_text(value, "tags"),) if isinstance(value, str) else tuple(texts(row, "tags"))
+    return tuple(tag.strip() for tag in texts({"tags": value}, "tags"))
 
 
 def split(row: Mapping[str, Any], column: str | None = None) -> str:

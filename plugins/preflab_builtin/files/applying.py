@@ -18,6 +18,9 @@ from preflab_builtin.files.repeats import HEAD
 
 Columns = Mapping[RecordType, frozenset[str]]
 _ABOUT = ("user", "group", "split")
+_ASKED = ("user", "group")
+"""Those that say who asked, or what a prompt belongs to."""
+_NO_UNIT = "a document has no user and no group, and is a unit of its own in splits"
 _JUDGED = ("rankings", "prompts")
 """Record types whose rows may hold several answers and a verdict."""
 
@@ -31,6 +34,13 @@ def settings_of(config: FilesConfig) -> dict[RecordType, RowSettings]:
         option, section = verdict.columns[0][0], next(iter(made.values()))
         what = f"is for rankings, and only {' and '.join(made)} are given"
         raise UserError(f"{section.option(f'verdict.{option}')}: {what}. Leave it out")
+    if set(made) == {"documents"}:
+        own = made["documents"]
+        for option in filter(lambda name: getattr(own, name), _ASKED):
+            raise UserError(
+                f"{own.option(option)}: {_NO_UNIT}, and only documents are given. Leave it out; a "
+                "column 'split' keeps documents together."
+            )
     named = verdict.columns or config.format or any(getattr(config, name) for name in _ABOUT)
     if len(made) < 2 or not named:
         return made
@@ -43,7 +53,9 @@ def notices(config: FilesConfig, settings: Mapping[RecordType, RowSettings]) -> 
     for record_type, own in settings.items():
         for option in _ABOUT:
             name = getattr(config, option)
-            if name and getattr(own, option) is None:
+            if name and record_type == "documents" and option in _ASKED:
+                yield f"{_NO_UNIT}: {own.option(option)} counts for the other files alone."
+            elif name and getattr(own, option) is None:
                 what = f"{record_type}: no row at the file's start has the column '{shown(name)}'"
                 yield f"{what}, so that {own.option(option)} counts for the other files alone."
 
@@ -73,6 +85,8 @@ def _meant(settings: RowSettings, columns: Columns) -> RowSettings:
         return None if elsewhere else name
 
     user, group, split = map(meant, (settings.user, settings.group, settings.split))
+    if own == "documents":
+        user = group = None
     return replace(settings, user=user, group=group, split=split)
 
 
@@ -91,4 +105,4 @@ def _columns(path: Path, config: FilesConfig) -> frozenset[str]:
     """The columns at a file's start, also under the names that the config gives them."""
     rows = islice(read_rows(path), HEAD)
     names = {name for row in rows if row.problem is None for name in row.values}
-    return frozenset(names | {usual for name, usual in config.columns.renamed() if name in names})
+    return frozenset(names | {usual for name, usual in config.renamed() if name in names})

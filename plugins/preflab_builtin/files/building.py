@@ -19,6 +19,8 @@ from preflab_builtin.files.values import truth
 
 _DESCRIBING = frozenset(("user", "group", "split", "tags", "notes"))
 """Columns that describe a prompt, where the config names no others."""
+_SEVERAL = frozenset(",;|")
+"""Signs between things that people list in a text."""
 
 
 class Builder:
@@ -39,6 +41,8 @@ class Builder:
         """By id: the digest of its prompt's text and, after a space, the place of the row that has
         it: one text, because a file may have millions."""
         self._copies: Counter[str] = Counter()
+        self._texts: set[int] = set()
+        """Hashes of the prompts of rows with ids, where one prompt may be in several rows."""
 
     def records(self, rows: Sequence[Row]) -> list[Record]:
         """All records of rows that belong together (mostly one); `BadRow` if one of them is bad,
@@ -100,6 +104,8 @@ class Builder:
             user = fields.configured_identifier(about, settings.user, "user")
             group = fields.configured_identifier(about, settings.group, "group")
             split, tags, notes = self.splits.of(about), fields.tags(about), _notes(about)
+            if len(tags) == 1 and not _SEVERAL.isdisjoint(tags[0]):
+                self.reading.remarks[Remark.TAGS_IN_A_TEXT] += 1
         if user and settings.user is None:
             self.reading.saw("user", user)
         if group and settings.group is None:
@@ -132,6 +138,9 @@ class Builder:
         if name not in self._taken:
             self._taken[name] = f"{text} {place}"
             new_ids.append(name)
+            if may_repeat:
+                self.reading.remarks[Remark.OTHER_ID] += hash(text) in self._texts
+                self._texts.add(hash(text))
             return name
         earlier_text, _, earlier_place = self._taken[name].partition(" ")
         if may_repeat and earlier_text == text:

@@ -9,7 +9,15 @@ from functools import cache, lru_cache
 from preflab.records import RecordType
 from preflab_builtin.files import exports, published, ranked, single, trees
 from preflab_builtin.files.asking import Case, Columns
-from preflab_builtin.files.names import ABOUT, BEFORE, CONVERSATIONS, LIKED
+from preflab_builtin.files.names import (
+    ABOUT,
+    ABOUT_DOCUMENTS,
+    BEFORE,
+    CONVERSATIONS,
+    LIKED,
+    SAID_BY,
+)
+from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts.reading import compared
 
 
@@ -20,8 +28,8 @@ class Shape:
 
     also: columns that are read where there are some, next to `ABOUT` and `BEFORE`. leaves: columns
     of a published set that are not read on purpose, and counted. joins: consecutive rows that are
-    equal in these columns are read together, as a list. named: only the config chooses it.
-    thorough: its reader looks at all columns itself.
+    equal in these columns, of one person and one split, are read together, as a list. named: only
+    the config chooses it. thorough: its reader looks at all columns itself.
     """
 
     name: str
@@ -47,12 +55,17 @@ class Shape:
             not self.any_of or any(name in columns for name in self.any_of)
         )
 
+    def together(self, row: Columns, split: str | None) -> tuple[str, ...]:
+        """What rows have in common that are read together: the columns of ``joins``, who judged,
+        and the split. split: the column with it; None: the usual one."""
+        names = (*self.joins, *SAID_BY, split or "split")
+        return tuple("" if blank(row.get(name)) else repr(row[name]) for name in names)
+
     def reads(self, *named: str | None) -> frozenset[str]:
         """All columns that need no further look. named: those that the config names."""
-        read = {*self.needs, *self.any_of, *self.also, *self.leaves, *ABOUT}
+        about = ABOUT_DOCUMENTS if self.gives == _READS else (*ABOUT, *BEFORE)
+        read = {*self.needs, *self.any_of, *self.also, *self.leaves, *about}
         read.update(filter(None, named))
-        if "documents" not in self.gives:
-            read.update(BEFORE)
         if "demonstrations" in self.gives:
             read.update(LIKED)
         return frozenset(read)

@@ -72,6 +72,17 @@ class Remark(Enum):
         "completion.",
         False,
     )
+    TAGS_IN_A_TEXT = (
+        "in {n} of {of} rows 'tags' is a text with a comma or the like, which is one tag. For "
+        'several write a list: ["a", "b"].',
+        False,
+    )
+    OTHER_ID = (
+        "in {n} of {of} rows the id is another one than that of an earlier row with the same "
+        "prompt, so that they count as two prompts, and intervals are too narrow if they are one. "
+        "If the ids name rows and not prompts: {ignore_id}.",
+        False,
+    )
     PARTLY_RANKED = (
         "in {n} of {of} rows the order names some of the answers alone: the others count as not "
         "compared, and not as worse.",

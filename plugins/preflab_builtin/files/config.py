@@ -255,6 +255,10 @@ class FilesConfig(Paths):
     splits: SplitNames = option(factory=SplitNames, doc="what your splits are called")
     ignore: list[str] = option(factory=list, doc="columns that are not to be read")
     user: str | None = option(None, "column with the user id; null: 'user' where there is one")
+    labeler: str | None = option(None, "column that says who judged; null: 'labeler'")
+    labeler_group: str | None = option(
+        None, "column with the group of whoever judged; null: 'labeler_group'"
+    )
     group: str | None = option(
         None,
         "column with the unit that must not cross splits; null: 'group', else the text's opening",
@@ -262,6 +266,12 @@ class FilesConfig(Paths):
     split: str | None = option(
         None, "column with train, validation or test; null: 'split' where there is one"
     )
+
+    def renamed(self) -> tuple[tuple[str, str], ...]:
+        """(name in the file, name in the shapes) of all columns that are given."""
+        people = ((self.labeler, "labeler"), (self.labeler_group, "labeler_group"))
+        own = ((name, usual) for name, usual in people if name)
+        return (*self.columns.renamed(), *own)
 
     def row_settings(self, record_type: RecordType) -> RowSettings:
         """How the rows of that type's file are read."""
@@ -274,7 +284,7 @@ class FilesConfig(Paths):
             self.split,
             self.rendered is True,
             self.format,
-            self.columns.renamed(),
+            self.renamed(),
             self.splits.meanings(),
             tuple(self.ignore),
             self.verdict.settings(),

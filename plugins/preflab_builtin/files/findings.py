@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
 from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
-from preflab_builtin.files.labelers import told
+from preflab_builtin.files.labelers import overlooked, told
 from preflab_builtin.files.transcripts import ASSISTANT, HUMAN, shared
 from preflab_builtin.files.values import says_nothing
 
@@ -174,6 +174,8 @@ class Findings:
             named = [f"{', '.join(everywhere)} (all rows)"] if everywhere else []
             named += [f"{name} ({count} rows)" for name, count in others]
             yield f"columns that are not read: {', '.join(named)}."
+            if self._type == "rankings":
+                yield from overlooked(reading.unread, reading.settings.option)
         if len(reading.shapes) > 1:
             parts = (f"{name} ({count} rows)" for name, count in reading.shapes.most_common())
             yield f"the rows have several shapes: {', '.join(parts)}."
@@ -183,7 +185,8 @@ class Findings:
         for remark in Remark:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
-                yield remark.sentence.format(n=seen, of=rows)
+                ignore_id = reading.settings.option("ignore=[id]")
+                yield remark.sentence.format(n=seen, of=rows, ignore_id=ignore_id)
         yield from reading.others.marks(rows, reading.settings.option)
         for column, values in sorted(reading.values.items()):
             if (

@@ -13,7 +13,7 @@ from preflab_builtin.files.catalogue import KTO, ONE_ANSWER, Shape, alone, fitti
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.grouping import gathered
-from preflab_builtin.files.names import LIKED
+from preflab_builtin.files.names import LIKED, SAID_BY
 from preflab_builtin.files.ranked import is_liked, score, score_field
 
 
@@ -36,9 +36,23 @@ def groups(
     alike = len(sizes) - len(differing)
     if alike and not asked:
         first = next(row for row in rows if _shape(row, reading) is not None)
-        raise UserError(_alike(path, first, shapes[0], (alike, len(sizes)), reading))
+        said = _alike(path, first, shapes[0], (alike, len(sizes)), reading)
+        raise UserError(f"{said}{_apart(rows, reading)}")
     reading.likes = True
     return gathered(read_rows(path), sizes, key)
+
+
+def _apart(rows: Sequence[Row], reading: Reading) -> str:
+    """A sentence if people, or splits, keep answers to one prompt apart."""
+    told = {name for row in rows if row.problem is None for name in row.values}
+    names = [name for name in (*SAID_BY, "split") if name in told]
+    if not names:
+        return ""
+    without = reading.settings.option(f"ignore=[{','.join(names)}]")
+    return (
+        f" Answers that differ in {' or '.join(names)} are not compared: who said that one of them "
+        f"is better? {without} compares them, as if there were no such column."
+    )
 
 
 _SFT_ALONE = (
@@ -96,14 +110,15 @@ def _shape(row: Row, reading: Reading) -> Shape | None:
 
 
 def _key(reading: Reading) -> Callable[[Row], int | None]:
-    """What rows with one question have in common; None for a row that is no such answer."""
+    """What the answers to one question that one person judged have in common; None for a row that
+    is no such answer."""
 
     def key(row: Row) -> int | None:
         shape = _shape(row, reading)
         if shape is None:
             return None
         view = reading.view(row.values)
-        return hash(tuple(repr(view.get(name)) for name in shape.joins))
+        return hash(shape.together(view, reading.settings.split))
 
     return key
 

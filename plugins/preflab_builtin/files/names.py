@@ -7,6 +7,10 @@ from functools import lru_cache
 
 ABOUT = ("id", "user", "group", "split", "tags", "labeler", "labeler_group", "notes")
 """Columns that say something about a row, in every shape."""
+ABOUT_DOCUMENTS = ("id", "split")
+"""Those that say something about a document."""
+SAID_BY = ("labeler", "labeler_group")
+"""Columns that say who judged: what two people say is never one ranking."""
 BEFORE = ("system", "history")
 """Columns that every shape with a question understands: what stands before the question."""
 ASKS = ("prompt", "instruction", "question", "input", "query", "chat", "messages", "text")

@@ -20,6 +20,7 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.labelers import labeler_group
 from preflab_builtin.files.names import CONVERSATIONS, LIKED
 from preflab_builtin.files.rated import PAIR, rated
 from preflab_builtin.files.transcripts import Asked
@@ -320,10 +321,7 @@ def llmbar(row: Columns, reading: Reading) -> Sequence[Case]:
 def own(row: Columns, reading: Reading) -> Sequence[Case]:
     """What preflab's comparisons stage and its labeling rounds write (`preflab.records.to_json`). A
     policy may answer with an empty text."""
-    about = row["prompt"]
-    if not isinstance(about, Mapping):
-        allowed = "an object {id, text, ...}, as there are 'responses'"
-        raise BadRow("prompt", f"is {type_name(about)} but must be {allowed}")
+    about = _about(row, reading)
     text = fields.checked_text(about.get("text"), "prompt.text")
     asked = Asked(text, rendered=about.get("rendered") is True)
     if about.get("messages"):
@@ -334,10 +332,37 @@ def own(row: Columns, reading: Reading) -> Sequence[Case]:
     )
     given = _pairs(row, "preferences", len(responses))
     unjudged = () if blank(row.get("unjudged")) else _pairs(row, "unjudged", len(responses))
-    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
+    labels = (fields.identifier(row, "labeler"), _own_group(row, reading))
     ratings = () if blank(row.get("ratings")) else _ratings(row, len(responses))
     more = (unjudged, ratings)
     return [Case(asked, about, responses, given, *labels, "", True, *more)]
+
+
+def _about(row: Columns, reading: Reading) -> Columns:
+    """What the object ``prompt`` says of the prompt, and what was written beside it; `BadRow` if
+    both say it, and not the same."""
+    prompt = row["prompt"]
+    if not isinstance(prompt, Mapping):
+        allowed = "an object {id, text, ...}, as there are 'responses'"
+        raise BadRow("prompt", f"is {type_name(prompt)} but must be {allowed}")
+    beside = {name: row[name] for name in ("user", "split", "tags") if not blank(row.get(name))}
+    for name, value in beside.items():
+        if not blank(prompt.get(name)) and prompt[name] != value:
+            raise _other(name, f"prompt.{name}", reading)
+    return {**prompt, **beside}
+
+
+def _own_group(row: Columns, reading: Reading) -> str:
+    """The group of the labeler, which is ``group`` here and ``labeler_group`` in other shapes."""
+    found = [labeler_group(row, name) for name in ("group", "labeler_group")]
+    if all(found) and found[0] != found[1]:
+        raise _other("labeler_group", "group", reading)
+    return found[0] or found[1]
+
+
+def _other(name: str, than: str, reading: Reading) -> BadRow:
+    cure = reading.settings.option(f"ignore=[{name}]")
+    return BadRow(name, f"is not the same as '{than}'. If it does not count: {cure}")
 
 
 def _ratings(row: Columns, count: int) -> tuple[float, ...]:

@@ -77,7 +77,7 @@ def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
         shape = shape_of(row, reading)
     except BadRow:
         return None
-    return (shape.name, *(repr(row.get(column)) for column in shape.joins)) if shape.joins else None
+    return (shape.name, *shape.together(row, settings.split)) if shape.joins else None
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
+from preflab_builtin.files.names import SAID_BY
 from preflab_builtin.files.ranked import BadOne
 from preflab_builtin.files.transcripts import shared_opening
 
@@ -179,6 +180,7 @@ def _check_names(config: FilesConfig, columns: set[str]) -> None:
     """Every column that the config renames or ignores is in one of the files."""
     section = config.record.value if config.record else "data"
     renamed = [(f"columns.{usual}", name) for name, usual in config.columns.renamed()]
+    renamed += [(o, name) for o in SAID_BY if (name := getattr(config, o))]
     for option, name in [*renamed, *(("ignore", name) for name in config.ignore)]:
         if name not in columns:
             raise UserError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Iterator
+from itertools import chain, combinations
+from typing import NamedTuple
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Subject
-from preflab.records import Ranking, pairs
+from preflab.records import Prompt, Ranking
 from preflab_builtin.groups.divided import Case, division
 from preflab_builtin.groups.evaluators import GroupAgreementConfig
 
@@ -20,6 +21,18 @@ NEVER_TWICE = (
 Counts = dict[str, tuple[float, float]]
 """By "within" and "between": verdicts of two people that are the same, and all in which both
 prefer one response."""
+
+
+class Vote(NamedTuple):
+    """A person prefers one of two responses: the first one of their pair, or not."""
+
+    labeler: str
+    group: str
+    first: bool
+
+
+Votes = dict[tuple[str, str], list[Vote]]
+"""By two responses: who prefers which; ties, and pairs that nobody judged, are not in it."""
 
 
 def preflight(config: GroupAgreementConfig, context: Context) -> Iterator[str]:
@@ -37,10 +50,9 @@ class GroupAgreement:
     person. A unit of the intervals is a prompt. Rankings of training and validation count."""
 
     def __init__(self, config: GroupAgreementConfig, context: Context) -> None:
-        rankings = [*context.rankings("train"), *context.rankings("validation")]
-        by_prompt = same_prompt(rankings)
-        self.counts = [agreement(together) for together in by_prompt]
-        self.cases = [case for together in by_prompt for case in cases(together)]
+        prompts, votes = votes_of([*context.rankings("train"), *context.rankings("validation")])
+        self.counts = [agreement(own) for own in votes]
+        self.cases = [case for of in zip(prompts, votes, strict=True) for case in cases(*of)]
         if not any(both for counts in self.counts for _, both in counts.values()):
             raise UserError(NEVER_TWICE)
 
@@ -54,52 +66,48 @@ class GroupAgreement:
         return Evaluation(measures | dict(differ.measures), examples=differ.examples)
 
 
-def same_prompt(rankings: Iterable[Ranking]) -> list[list[Ranking]]:
-    """Rankings of known groups, those of one prompt together."""
-    found: dict[str, list[Ranking]] = {}
+def votes_of(rankings: Iterable[Ranking]) -> tuple[list[Prompt], list[Votes]]:
+    """The prompts that known people of known groups ranked, each once whatever ids its rows have,
+    and what these people prefer there. A person who ranked it several times has several votes."""
+    prompts: dict[str, Prompt] = {}
+    votes: dict[str, Votes] = {}
     for ranking in rankings:
-        if ranking.group and ranking.labeler:
-            found.setdefault(ranking.prompt.id, []).append(ranking)
-    return list(found.values())
-
-
-def agreement(rankings: Sequence[Ranking]) -> Counts:
-    """Counts of one prompt. Two rankings are compared where both prefer one of two texts; ties, and
-    pairs that one of them did not judge, do not count. Two rankings of one person do not."""
-    counts = {"within": (0.0, 0.0), "between": (0.0, 0.0)}
-    for first, second in combinations(rankings, 2):
-        if first.labeler == second.labeler:
+        if not (ranking.group and ranking.labeler):
             continue
-        mine, other = _preferred(first), _preferred(second)
-        both = [pair for pair in mine if pair in other or pair[::-1] in other]
-        same = sum(pair in other for pair in both)
-        name = "within" if first.group == second.group else "between"
-        counts[name] = (counts[name][0] + same, counts[name][1] + len(both))
+        prompts.setdefault(ranking.prompt.text, ranking.prompt)
+        own = votes.setdefault(ranking.prompt.text, {})
+        for better, worse in _preferred(ranking):
+            pair = (min(better, worse), max(better, worse))
+            vote = Vote(ranking.labeler, ranking.group, first=better == pair[0])
+            own.setdefault(pair, []).append(vote)
+    return list(prompts.values()), list(votes.values())
+
+
+def agreement(votes: Votes) -> Counts:
+    """Counts of one prompt. Two votes of one person are not compared."""
+    counts = {"within": (0.0, 0.0), "between": (0.0, 0.0)}
+    for one, other in chain.from_iterable(combinations(own, 2) for own in votes.values()):
+        if one.labeler != other.labeler:
+            name = "within" if one.group == other.group else "between"
+            same, both = counts[name]
+            counts[name] = (same + (one.first == other.first), both + 1)
     return counts
 
 
-def cases(rankings: Sequence[Ranking]) -> list[Case]:
-    """The pairs of one prompt on which people of two groups or more prefer one, with their numbers.
-    A person who ranked it several times counts once for each ranking."""
-    votes: dict[tuple[str, str], dict[str, list[int]]] = {}
-    for ranking in rankings:
-        for better, worse in _preferred(ranking):
-            pair = (min(better, worse), max(better, worse))
-            own = votes.setdefault(pair, {}).setdefault(ranking.group, [0, 0])
-            own[pair.index(better)] += 1
-    return [
-        Case(rankings[0].prompt, *pair, {group: (a, b) for group, (a, b) in sorted(own.items())})
-        for pair, own in sorted(votes.items())
-        if len(own) > 1
-    ]
+def cases(prompt: Prompt, votes: Votes) -> Iterator[Case]:
+    """The pairs of one prompt on which people of two groups or more prefer one, with their
+    numbers."""
+    for pair, own in sorted(votes.items()):
+        counts = {
+            group: (float(sides.count(True)), float(sides.count(False)))
+            for group in sorted({vote.group for vote in own})
+            if (sides := [vote.first for vote in own if vote.group == group])
+        }
+        if len(counts) > 1:
+            yield Case(prompt, *pair, counts)
 
 
 def _preferred(ranking: Ranking) -> set[tuple[str, str]]:
     """(better, worse) texts; a pair that has votes for both sides is left out."""
-    votes = set(ranking.preferences)
-    return {
-        (ranking.responses[i], ranking.responses[j])
-        for a, b in pairs(len(ranking.responses))
-        for i, j in ((a, b), (b, a))
-        if (i, j) in votes and (j, i) not in votes
-    }
+    found = {(ranking.responses[i], ranking.responses[j]) for i, j in ranking.preferences}
+    return {pair for pair in found if pair[::-1] not in found}

@@ -108,3 +108,14 @@ def test_an_option_that_no_file_has_a_use_for_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=expected):
         FileSource(FilesConfig(**given(tmp_path, **paths), **options))
+
+
+def test_a_document_has_no_user_and_no_group(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "a b", "author": "x", "group": "y"}\n')
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "a b", "author": "x"}\n')
+    texts, asked = (str(tmp_path / f"{name}.jsonl") for name in ("texts", "asked"))
+    with pytest.raises(UserError, match=r"data.group: a document has no user and no group"):
+        FileSource(FilesConfig(documents=texts, group="author"))
+    found = inspect(FilesConfig(documents=texts, prompts=asked, group="author"))
+    assert "documents: columns that are not read: author, group (all rows)." in found.notices
+    assert any("data.group counts for the other files alone" in said for said in found.notices)

@@ -331,3 +331,47 @@ def test_the_groups_of_labelers_are_counted_and_names_that_look_alike_are_told(
 def test_a_word_for_nothing_is_no_group_of_labelers(tmp_path: Path, word: str) -> None:
     with pytest.raises(UserError, match=r"rows.jsonl:2: labeler_group: .*Leave the cell empty"):
         notices(tmp_path, "rankings", grouped("nurses", word))
+
+
+def test_columns_that_say_who_judged_are_told_with_the_option_that_reads_them(
+    tmp_path: Path,
+) -> None:
+    rows = rankings(annotator_id=7, raterGroup="nurses", annotator_age=30, workflow="x")
+    columns, *told = notices(tmp_path, "rankings", rows)
+    assert columns.startswith("columns that are not read: annotator_age, annotator_id, raterGroup")
+    assert told == [
+        "if 'annotator_id' is who judged: rankings.labeler=annotator_id.",
+        "if 'raterGroup' is the group of whoever judged: rankings.labeler_group=raterGroup.",
+    ]
+    read = {"labeler": "annotator_id", "labeler_group": "raterGroup"}
+    *_, said = notices(tmp_path, "rankings", rows, **read)
+    assert said == "labelers are of 1 group: nurses 20."
+    with pytest.raises(UserError, match=r"rankings.labeler: no row has a column 'anotator_id'"):
+        notices(tmp_path, "rankings", rows, labeler="anotator_id")
+
+
+def test_ids_of_rows_are_told(tmp_path: Path) -> None:
+    """Of 20 rows two have the prompt of another one, and ids of their own."""
+    rows = [ranking(i % 18, id=f"row-{i}", labeler=str(i)) for i in range(20)]
+    (told,) = notices(tmp_path, "rankings", rows)
+    assert told.startswith("in 2 of 20 rows the id is another one than that of an earlier row")
+    assert told.endswith("rankings.ignore=[id].")
+    assert not notices(tmp_path, "rankings", rows, ignore=["id"])
+    assert not notices(tmp_path, "prompts", [{"prompt": "a"}, {"prompt": "b"}])
+
+
+def test_tags_in_a_text_with_a_comma_are_told(tmp_path: Path) -> None:
+    tags = ["harmful, private", "harmful", '["harmful", "private"]', ["a, b", "c"], None, " "]
+    rows = [{"prompt": f"{i}?", "tags": tag} for i, tag in enumerate(tags)]
+    (told,) = notices(tmp_path, "prompts", rows)
+    assert told.startswith("in 1 of 6 rows 'tags' is a text with a comma")
+    path = tmp_path / "rows.jsonl"
+    prompts = FileSource(FilesConfig(record=RecordKind.prompts, path=str(path))).records("prompts")
+    assert [prompt.tags for prompt in prompts] == [  # type: ignore[union-attr]
+        ("harmful, private",),
+        ("harmful",),
+        ("harmful", "private"),
+        ("a, b", "c"),
+        (),
+        (),
+    ]

@@ -209,3 +209,47 @@ def test_scores_that_compare_nothing_are_refused_with_the_option(tmp_path: Path)
 )
 def test_scores_that_are_not_certain(tmp_path: Path, rows: Any, expected: str) -> None:
     assert expected in refused(files(tmp_path, rows))
+
+
+_ANN, _BOB = {"labeler": "ann", "labeler_group": "x"}, {"labeler": "bob", "labeler_group": "y"}
+
+
+def test_what_two_people_say_is_two_rankings(tmp_path: Path) -> None:
+    """Also where the rows of both stand among each other; and nobody compared what they liked with
+    what the other disliked."""
+    rows = [
+        row("q", "a", _UP, **_ANN),
+        row("q", "b", _DOWN, **_BOB),
+        row("q", "a", _UP, **_BOB),
+        row("q", "c", _DOWN, **_ANN),
+    ]
+    bob, ann = rankings(files(tmp_path, rows))  # bob's are whole before ann's
+    assert (ann.labeler, ann.group, ann.responses) == ("ann", "x", ("a", "c"))
+    assert (bob.labeler, bob.group, bob.responses) == ("bob", "y", ("b", "a"))
+    scored = [
+        {"prompt": "q", "response": text, "score": score, **who}
+        for who, scores in ((_ANN, (5, 3)), (_BOB, (2, 4)))
+        for text, score in zip("ab", scores, strict=True)
+    ]
+    found = rankings(files(tmp_path, scored))
+    assert [(r.labeler, r.preferences) for r in found] == [("ann", ((0, 1),)), ("bob", ((1, 0),))]
+
+
+def test_answers_that_two_people_judged_are_compared_only_if_somebody_says_so(
+    tmp_path: Path,
+) -> None:
+    rows = [row("q", "a", _UP, labeler="ann"), row("q", "b", _DOWN, labeler="bob")]
+    message = refused(files(tmp_path, rows))
+    assert "Answers that differ in labeler are not compared" in message
+    assert "rankings.ignore=[labeler] compares them" in message
+    (found,) = rankings(files(tmp_path, rows, ignore=["labeler"]))
+    assert (found.labeler, found.preferences) == ("", ((0, 1),))
+
+
+def test_answers_in_two_splits_are_not_compared(tmp_path: Path) -> None:
+    """Those of the test split would be trained on."""
+    rows = [row("q", "a", _UP, split="train"), row("q", "b", _DOWN, split="test")]
+    assert "rankings.ignore=[split]" in refused(files(tmp_path, rows))
+    whole = [*rows, row("q", "b", _DOWN, split="train"), row("q", "a", _UP, split="test")]
+    found = rankings(files(tmp_path, whole))
+    assert [(r.split, r.responses) for r in found] == [("train", ("a", "b")), ("test", ("b", "a"))]

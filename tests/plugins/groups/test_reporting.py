@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab.testing.world import TinyLabeler
-from preflab_builtin.groups.agreement import GroupAgreement, agreement, cases
+from preflab_builtin.groups.agreement import GroupAgreement, agreement, cases, votes_of
 from preflab_builtin.groups.agreement import preflight as agreement_preflight
 from preflab_builtin.groups.asking import groups, preflight
 from preflab_builtin.groups.divided import Case, division
@@ -154,7 +155,8 @@ def test_agreement_by_hand() -> None:
     ]
     # 1 and 2: x y the same, y z not. 1 and 3: none of 3. 2 and 3: x y not, y z the same.
     # With the second ranking of 3: 1 and 2 both agree about x y. It is not compared with its first.
-    assert agreement(rankings) == {"within": (1.0, 2.0), "between": (3.0, 7.0)}
+    (votes,) = votes_of(rankings)[1]
+    assert agreement(votes) == {"within": (1.0, 2.0), "between": (3.0, 7.0)}
 
 
 def test_majorities_by_hand() -> None:
@@ -167,7 +169,8 @@ def test_majorities_by_hand() -> None:
     ]
     # x and z: a alone. y and z: a has one vote for either, b one for y. x and y: a 2 to 0, b 1 to
     # 2.
-    assert {(case.first, case.second): dict(case.votes) for case in cases(rankings)} == {
+    ((prompt,), (votes,)) = votes_of(rankings)
+    assert {(case.first, case.second): dict(case.votes) for case in cases(prompt, votes)} == {
         ("x", "y"): {"a": (2, 0), "b": (1, 2)},
         ("y", "z"): {"a": (1, 1), "b": (1, 0)},
     }
@@ -196,7 +199,17 @@ def test_division_counts_by_tag_and_shows_the_furthest_apart_first() -> None:
 
 def test_pairs_with_votes_for_both_sides_do_not_count() -> None:
     rankings = [said("1", "a", (0, 1), (1, 0), (1, 2)), said("2", "b", (0, 1), (1, 2))]
-    assert agreement(rankings) == {"within": (0.0, 0.0), "between": (1.0, 1.0)}
+    (votes,) = votes_of(rankings)[1]
+    assert agreement(votes) == {"within": (0.0, 0.0), "between": (1.0, 1.0)}
+
+
+def test_rows_with_ids_of_their_own_are_of_one_prompt() -> None:
+    rankings = [said("1", "a", (0, 1)), said("2", "b", (0, 1)), said("3", "b", (1, 0))]
+    own = [replace(r, prompt=replace(r.prompt, id=f"row-{i}")) for i, r in enumerate(rankings)]
+    prompts, votes = votes_of(own)
+    # Between: 1 and 2 the same, 1 and 3 not. Within b: 2 and 3 not.
+    assert [prompt.id for prompt in prompts] == ["row-0"]
+    assert [agreement(one) for one in votes] == [{"within": (0.0, 1.0), "between": (1.0, 2.0)}]
 
 
 def test_the_evaluator_reads_the_runs_rankings(tmp_path: Path) -> None:
