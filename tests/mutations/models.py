@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant("loss on the prompt too", f"{PLUGINS}/sft/batches.py", "[loss_on is LossOn.full] * len(asked)", "[True] * len(asked)", f"{TESTS}/sft/test_training.py"),
     Mutant("end token without loss", f"{PLUGINS}/sft/batches.py", "[True] * len(answered)", "[True] * (len(answered) - 1) + [False]", f"{TESTS}/sft/test_training.py"),
     # evaluation
-    Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
+    Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "0.5 if a == b or text == other else float(a > b)", "float(a > b)", f"{TESTS}/evaluation"),
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),

@@ -219,7 +219,11 @@ class RewardAccuracyConfig:
     unit: Unit = option(
         Unit.prompt, "intervals draw whole prompts, or whole groups of prompts (such as a debate)"
     )
-    by_group: bool = option(False, "also the accuracy on the judgements of each labeler group")
+    by_group: bool | None = option(
+        None,
+        "also the accuracy on the judgements of each labeler group; null: of two to twelve groups "
+        "of real people (without a simulated world)",
+    )
 
     def measured(self) -> tuple[str, ...]:
         """The accuracies, and the calibration."""

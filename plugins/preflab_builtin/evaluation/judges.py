@@ -153,7 +153,8 @@ class WinRate:
                 )
             ]
         else:
-            values = preferred(self._utility(rollout), self._utility(baseline))
+            utilities = self._utility(rollout), self._utility(baseline)
+            values = preferred(*utilities, rollout.texts, baseline.texts)
         name = f"win_rate/{self.label}"
         measure = rate(values, questions(rollout), rollout.texts, baseline.texts)
         return Evaluation({name: measure}, {name: values})
@@ -174,10 +175,17 @@ def gold_parts(gold: Gold, rollout: Rollout) -> dict[str, list[float]]:
     return {name: [float(row.get(name, 0.0)) for row in rows] for name in names}
 
 
-def preferred(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    """1 where the first is higher, 0 where the second is, 0.5 for a tie.
+def preferred(
+    first: Sequence[float],
+    second: Sequence[float],
+    texts: Sequence[str],
+    others: Sequence[str],
+) -> list[float]:
+    """1 where the first is higher, 0 where the second is, 0.5 for a tie. Equal texts are a tie: a
+    network gives one text numbers that differ by rounding, by what it reads beside it.
 
-    >>> preferred([2, 1, 1], [1, 2, 1])
-    [1.0, 0.0, 0.5]
+    >>> preferred([2, 1, 1, 1], [1, 2, 1, 1 + 1e-7], "abcd", "xyzd")
+    [1.0, 0.0, 0.5, 0.5]
     """
-    return [0.5 if a == b else float(a > b) for a, b in zip(first, second, strict=True)]
+    rows = zip(first, second, texts, others, strict=True)
+    return [0.5 if a == b or text == other else float(a > b) for a, b, text, other in rows]

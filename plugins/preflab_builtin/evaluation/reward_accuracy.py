@@ -18,6 +18,8 @@ from preflab_builtin.evaluation.config import ACCURACIES, HeldOut, RewardAccurac
 from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.judges import reward_source
 
+MANY_GROUPS = 12
+"""Groups of people above which nobody reads the accuracy of each, unless it is asked for."""
 CHUNK = 1024
 """Responses that are tokenised at a time."""
 
@@ -74,7 +76,8 @@ class RewardAccuracy:
     reward_accuracy/LABEL/: ``all``, share of pairs whose preferred response is scored strictly
     higher; ``length``, share of pairs whose preferred response is the longer one (equal lengths
     count half); ``difference`` between the two on the same pairs; ``matched``, ``matched_length``
-    and ``matched_difference``, the same on pairs of similar length; with by_group ``group/GROUP``.
+    and ``matched_difference``, the same on pairs of similar length; and ``group/GROUP``, ``all`` of
+    the pairs that one group of people judged, the worst first (by_group).
 
     calibration/LABEL/, where sigma(r_i - r_j) is the probability that i is preferred: ``loss``,
     mean -log sigma(r_better - r_worse) in nats (log 2 for guessing); ``overconfidence``, mean of
@@ -89,6 +92,7 @@ class RewardAccuracy:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
         self.label, self.model = reward_source(config, context)
         self.responses, self.pairs = judged_pairs(config, context)
+        self.groups = groups_of(self.pairs, config.by_group, simulated=context.gold is not None)
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score every response once, then count pairs."""
@@ -107,10 +111,11 @@ class RewardAccuracy:
             columns = ((model, 0.0), (longer, 0.0), (difference, -1.0))
             for name, (values, least) in zip(names, columns, strict=True):
                 measures[f"{accuracy}/{name}"] = self._share(values, use, least)
-        for group in sorted({p.group for p in pairs if p.group}) if self.config.by_group else ():
-            measures[f"{accuracy}/group/{group}"] = self._share(
-                model, [p.group == group for p in pairs]
-            )
+        own = {
+            f"{accuracy}/group/{group}": self._share(model, [p.group == group for p in pairs])
+            for group in self.groups
+        }
+        measures |= sorted(own.items(), key=lambda item: item[1].value)
         loss, excess = [log_loss(gap) for gap in gaps], [overconfidence(gap) for gap in gaps]
         units = [pair.unit for pair in pairs]
         mean = intervals.mean(loss, units)
@@ -134,6 +139,18 @@ class RewardAccuracy:
         used = [i for i, is_used in enumerate(use) if is_used]
         units = [self.pairs[i].unit for i in used]
         return intervals.bounded_mean([values[i] for i in used], least, 1.0, units)
+
+
+def groups_of(pairs: Sequence[Pair], asked: bool | None, simulated: bool) -> list[str]:
+    """The labeler groups that have an accuracy of their own. asked: the option ``by_group``.
+
+    >>> pairs = [Pair(0, 1, "p", group) for group in ("nurses", "", "doctors")]
+    >>> groups_of(pairs, None, simulated=False), groups_of(pairs, None, simulated=True)
+    (['doctors', 'nurses'], [])
+    """
+    found = sorted({pair.group for pair in pairs if pair.group})
+    few = not simulated and 2 <= len(found) <= MANY_GROUPS
+    return found if asked or (asked is None and few) else []
 
 
 def log_loss(gap: float) -> float:

@@ -9,6 +9,7 @@ from preflab.interfaces import Evaluation, Subject
 from preflab.intervals import mean
 from preflab.records import Rollout
 from preflab_builtin.evaluation.forward import questions
+from preflab_builtin.evaluation.judges import preferred
 from preflab_builtin.evaluation.scored import rate
 from preflab_builtin.groups.reporting import of_each, rest, said_to
 from preflab_builtin.groups.scoring import GroupRewards
@@ -44,7 +45,10 @@ class ByHeads:
             group: [a - b for a, b in zip(column, other[group], strict=True)]
             for group, column in own.items()
         }
-        wins = {group: [0.5 + 0.5 * _sign(a) for a in column] for group, column in gain.items()}
+        wins = {
+            group: preferred(column, other[group], said[group].texts, subject.baseline.texts)
+            for group, column in own.items()
+        }
         of_wins = partial(
             rate,
             units=questions(subject.rollout),
@@ -61,7 +65,3 @@ class ByHeads:
 
     def _columns(self, rollout: Rollout) -> dict[str, list[float]]:
         return {name: column.tolist() for name, column in self.rewards.named(rollout).items()}
-
-
-def _sign(number: float) -> float:
-    return (number > 0) - (number < 0)

@@ -4,7 +4,7 @@ written."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from preflab.interfaces import Measure
@@ -147,7 +147,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         *_preferences(names, arms),
         *_drift(names),
         *_tax(names),
-        *_reward_model(names),
+        *_reward_model(names, arms),
         *_training(arms),
         *_groups(names, arms),
         *_others(names),
@@ -189,12 +189,19 @@ def _tax(names: Sequence[str]) -> Iterator[Column]:
         yield Column("document_loss/all", "loss", "Held-out text", digits=3)
 
 
-def _reward_model(names: Sequence[str]) -> Iterator[Column]:
-    for name, rest in _parts(names, "reward_accuracy/"):
+def _reward_model(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
+    """Of all pairs, and then of those of each group of people, the worst first."""
+    above = "Pairs ordered right"
+    parts = _parts(names, "reward_accuracy/")
+    for name, rest in parts:
         label, _, part = rest.partition("/")
         if part in ("all", "length"):
-            heading = label if part == "all" else "longer wins"
-            yield Column(name, heading, "Pairs ordered right")
+            yield Column(name, label if part == "all" else "longer wins", above)
+    of_groups = {
+        name: rest.replace("/group/", ", ", 1) for name, rest in parts if "/group/" in rest
+    }
+    for name in _worst_first(of_groups, arms):
+        yield Column(name, of_groups[name], above)
 
 
 def _training(arms: Sequence[Arm]) -> Iterator[Column]:
@@ -208,13 +215,18 @@ def _groups(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
     """What each group of people gets, the worst first: by its lowest value of any arm."""
     for first in GROUPED:
         own = dict(_parts(names, f"{first}/"))
-        least = {
-            name: min(arm.measures[name].value for arm in arms if name in arm.measures)
-            for name in own
-        }
-        for name in sorted(own, key=lambda name: least[name]):
+        for name in _worst_first(own, arms):
             heading = first.replace("_", " ").capitalize()
             yield Column(name, own[name], heading, interval=True, digits=3)
+
+
+def _worst_first(names: Iterable[str], arms: Sequence[Arm]) -> list[str]:
+    """The measures by their lowest value of any arm."""
+
+    def least(name: str) -> float:
+        return min(arm.measures[name].value for arm in arms if name in arm.measures)
+
+    return sorted(names, key=least)
 
 
 def _others(names: Sequence[str]) -> Iterator[Column]:

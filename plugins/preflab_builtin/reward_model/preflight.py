@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
@@ -21,6 +22,9 @@ from preflab_builtin.reward_model.refusing import (
     refuse_contradictions,
     refuse_unrated,
 )
+
+NAMED = 8
+"""Groups that a sentence names."""
 
 
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
@@ -43,7 +47,22 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     if config.loss is RankingLoss.regression:
         refuse_unrated(ranked, key)
     check_rankings(context, ranked, config.max_tokens, key)
-    yield from ()
+    if key == context.stage:  # not the training of heads of groups
+        yield from one_for_all(ranking.group for ranking in ranked)
+
+
+def one_for_all(groups: Iterable[str]) -> Iterator[str]:
+    """A sentence if people of several groups ranked. groups: of each ranking, "" if not known."""
+    sizes = Counter(filter(None, groups))
+    if len(sizes) > 1:
+        largest = ", ".join(f"{name} {number}" for name, number in sizes.most_common(NAMED))
+        more = f" and {len(sizes) - NAMED} more" * (len(sizes) > NAMED)
+        yield (
+            f"The rankings are of {len(sizes)} groups of people ({largest}{more}), and one reward "
+            "for all weighs groups by these numbers. How often it is right about each: the "
+            "evaluator reward_accuracy (evaluation=reward_model), by its option by_group where the "
+            "groups are many. A head for each group: reward_model=kwise_groups."
+        )
 
 
 def _ranked(context: Context) -> Iterator[Ranking]:

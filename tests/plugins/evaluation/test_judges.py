@@ -21,7 +21,10 @@ TEXTS = ("red", "please thanks", "good")
 
 
 def test_ties_count_half() -> None:
-    assert preferred([1.0, 2.0, 0.0], [1.0, 1.0, 1.0]) == [0.5, 1.0, 0.0]
+    texts = ("abc", "xyz")
+    assert preferred([1.0, 2.0, 0.0], [1.0, 1.0, 1.0], *texts) == [0.5, 1.0, 0.0]
+    # One text twice: a network's numbers of it differ by rounding.
+    assert preferred([1.0, 1.0], [1.0 + 1e-7, 1.0 - 1e-7], "ab", "ab") == [0.5, 0.5]
 
 
 def measured(folder: Path, texts: tuple[str, ...], judge: Judge) -> dict[str, Measure]:

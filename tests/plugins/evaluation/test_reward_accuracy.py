@@ -49,7 +49,7 @@ def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
         Ranking(b, ("red", "good"), ((0, 1),), group="y"),
     ]
     table = {"good": 1.0, "bad": 0.0, "good good good": 2.0, "red": 1.0}
-    measures = _accuracy(tmp_path, rankings, table, by_group=True)
+    measures = _accuracy(tmp_path, rankings, table)  # of two groups of real people, by group too
     # model: (good > bad) twice, (good good good > good); the tie red = good is wrong: 3 of 4
     assert (measures["all"].value, measures["all"].n) == (0.75, 2)
     # length with end tokens 2, 2, 4, 2: tie, tie, longer preferred, tie: (0.5 + 0.5 + 1 + 0.5) / 4
@@ -60,6 +60,8 @@ def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
     assert measures["matched_length"].value == 0.5
     assert measures["group/x"].value == 1.0
     assert measures["group/y"].value == 0.0
+    assert [name for name in measures if "group" in name] == ["group/y", "group/x"]  # worst first
+    assert not [m for m in _accuracy(tmp_path, rankings, table, by_group=False) if "group" in m]
     # differences 1, 1, 1, 0: three times -log sigma(1) = 0.3133 and log 2;
     # three times sigma(1) - 1 = -0.2689 and 0 for the tie
     assert measures["loss"].value == pytest.approx((3 * 0.313262 + math.log(2)) / 4, abs=1e-5)

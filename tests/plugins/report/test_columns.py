@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -92,3 +92,12 @@ def test_operations_are_no_column_where_no_arm_trained() -> None:
     assert columns([Arm("SFT", (), (), sft)]) == []
     both = [Arm("SFT", (), (), sft), Arm("PPO", (), (), ppo)]
     assert [c.value(both[1]) for c in columns(both)] == ["6 T"]
+
+
+def test_pairs_right_of_each_group_of_people_the_worst_first() -> None:
+    values = {"all": 0.7, "matched": 0.6, "group/a": 0.8, "group/18/24": 0.5, "group/c": 0.6}
+    measures = {f"reward_accuracy/proxy/{name}": Measure(v) for name, v in values.items()}
+    arm: Any = SimpleNamespace(measures=measures)
+    shown = [(column.group, column.heading) for column in columns([arm])]
+    headings = ["proxy", "proxy, 18/24", "proxy, c", "proxy, a"]
+    assert shown == [("Pairs ordered right", heading) for heading in headings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,18 @@ def test_more_trainable_blocks_than_the_policy_has_are_refused(
     with pytest.raises(UserError, match=r"trainable_layers=99, but the model has \d+ blocks"):
         list(kwise(KwiseConfig(trainable_layers=99), given))
     list(kwise(KwiseConfig(trainable_layers=1), given))
+
+
+def test_one_reward_for_several_groups_of_people_is_said(tmp_path: Path) -> None:
+    rows = [replace(ranking(i, "red", "blue"), group=group) for i, group in enumerate("aab")]
+    (said,) = kwise(KwiseConfig(), context(tmp_path, *rows))
+    assert said.startswith("The rankings are of 2 groups of people (a 2, b 1), and one reward for")
+    assert "reward_model=kwise_groups" in said
+    assert list(kwise(KwiseConfig(), context(tmp_path, *rows[:2]))) == []
+    many = [replace(rows[0], group=f"g{i}") for i in range(10)]
+    (said,) = kwise(KwiseConfig(), context(tmp_path, *many))
+    assert "g7 1 and 2 more)" in said
+    # Training heads of groups, which does keep them apart.
+    own = context(tmp_path, *rows)
+    own.key_of = lambda config: "reward_model.kwise"  # type: ignore[method-assign]
+    assert list(kwise(KwiseConfig(), own)) == []
