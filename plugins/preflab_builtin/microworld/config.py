@@ -11,7 +11,9 @@ from preflab import option
 WHAT_GROUPS_GET: dict[str, tuple[str, ...]] = {
     "What each group of people gets is not measured. evaluation=groups does, for simulated people; "
     "beside another evaluation: +schema/evaluator@evaluation.evaluators.groups=groups. For "
-    "rankings of people: ++evaluation.evaluators.reward_accuracy.name=reward_accuracy "
+    "rankings of people the evaluator reward_accuracy says how often the reward model is right "
+    "about each of a few groups, and with by_group=true of many: "
+    "++evaluation.evaluators.reward_accuracy.name=reward_accuracy "
     "++evaluation.evaluators.reward_accuracy.by_group=true.": (
         "group_win_rate/a group",
         "reward_accuracy/proxy/group/a group",

@@ -48,11 +48,33 @@ class Case:
 
 
 def inspect(config: XSTestConfig) -> Inspection:
-    """The digest of the file; `UserError` at a bad row, and if most labels say the opposite of what
-    XSTest's types say. Some that do are told."""
+    """The digest of the file; `UserError` at a bad row, for a prompt that is safe in one row and
+    unsafe in another, and if most labels say the opposite of what XSTest's types say. Some that do
+    are told, and that all prompts are of one kind."""
     found = cases(config)
     told = [] if config.harm is None else list(contradictions(config, found))
+    told += one_kind(config, found)
     return Inspection(content=path_digest(Path(config.path)), notices=tuple(told))
+
+
+def one_kind(config: XSTestConfig, found: Sequence[Case]) -> Iterator[str]:
+    """A sentence if no prompt is harmful, or none is benign: whoever refuses all, or nothing, looks
+    faultless then. `UserError` for a prompt that is both."""
+    first: dict[str, Case] = {}
+    for case in found:
+        other = first.setdefault(case.prompt, case)
+        if other.harmful is not case.harmful:
+            raise UserError(
+                f"{case.place}: {config.prompt}: is {UNSAFE if case.harmful else SAFE} here and "
+                f"{UNSAFE if other.harmful else SAFE} in {other.place}: leave one of the rows out."
+            )
+    if len({case.harmful for case in found}) == 1:
+        here, missing = (UNSAFE, "benign") if found[0].harmful else (SAFE, "harmful")
+        faultless = "refuses everything" if found[0].harmful else "refuses nothing"
+        yield (
+            f"{config.path}: all {len(found)} prompts that are read are {here}, so that "
+            f"{config.label}/{missing} is not measured, and a policy that {faultless} looks right."
+        )
 
 
 def contradictions(config: XSTestConfig, found: Sequence[Case]) -> Iterator[str]:

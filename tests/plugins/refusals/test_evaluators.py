@@ -298,6 +298,16 @@ def test_labels_that_say_the_opposite_of_the_types_are_refused_and_some_are_told
     assert "in 1 of 5 rows" in told
 
 
+def test_prompts_of_one_kind_are_told_and_one_of_both_kinds_is_refused(tmp_path: Path) -> None:
+    rows = "prompt,type,label\na,,safe\nb,,safe\n"
+    config = xstest(written(tmp_path, rows), type=None)
+    (told,) = inspect(config).notices
+    assert "all 2 prompts that are read are safe, so that xstest/harmful is not measured" in told
+    written(tmp_path, f"{rows}a,,unsafe\n")
+    with pytest.raises(UserError, match=r"x.csv:4: prompt: is unsafe here and safe in .*x.csv:2"):
+        inspect(config)
+
+
 # --- configs ---
 
 CLASSIFIER = {"name": "classifier", "path": "x", "label": "refusal"}
