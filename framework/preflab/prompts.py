@@ -136,3 +136,17 @@ def check_words(tokenizer: Tokenizer, text: str, key: str) -> None:
     read = tokenizer.decode(tokenizer.encode(text))
     if read.split() != text.split():
         raise UserError(f"{key}: the model has no tokens for all of {text!r}. It reads: {read!r}.")
+
+
+def check_prefix(tokenizer: Tokenizer, prefix: str, key: str) -> None:
+    """`UserError` for a text to stand in front of others that a model has no tokens for, or that
+    without a space at its end makes one word with theirs, for which it has none. key: of the
+    options."""
+    check_words(tokenizer, prefix, key)
+    twice = prefix * 2  # it is a text of which every word is known
+    read = tokenizer.decode(tokenizer.encode(twice))
+    if read.split() != twice.split():
+        raise UserError(
+            f"{key}: {prefix!r} makes one word with the text behind it, which the model has no "
+            f"token for: give it a space at its end, {prefix + ' '!r}."
+        )

@@ -16,7 +16,7 @@ from preflab import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Cache, Context, Policy, RolloutEngine
 from preflab.lengths import every_prompt, longest
-from preflab.prompts import check_words, with_prefix
+from preflab.prompts import check_prefix, with_prefix
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Rollout
 from preflab.responders import Adjusted, after
 from preflab.runtime import Runtime
@@ -195,7 +195,7 @@ def preflight(config: SteeredConfig, context: Context) -> Iterator[str]:
     """`UserError` for a foreign tokenizer, prefixes that it has no words for, or a run whose own
     policy has never seen them."""
     for prefix in (config.wanted, config.unwanted):
-        check_words(context.tokenizer, prefix, "algorithm.wanted and .unwanted")
+        check_prefix(context.tokenizer, prefix, "algorithm.wanted and .unwanted")
     if config.path:
         folder = locate(config.path, None, "algorithm.path")
         front = longest(context.tokenizer, (config.wanted, config.unwanted))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
-from preflab.prompts import check_words
+from preflab.prompts import check_prefix
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -30,6 +30,8 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
     read = context.tokenizer.decode(context.tokenizer.encode(config.prefix))
     if read.split() != config.prefix.split():
         yield f"evaluation.prefix is {config.prefix!r}, of which the policy reads {read!r}."
+    else:
+        check_prefix(context.tokenizer, config.prefix, "evaluation.prefix")
     check_prompts(context, prompts, config.in_front(context))
     if config.baseline == FILE:
         stored = stored_responses(config.baseline_path, prompts)
@@ -54,7 +56,7 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
 def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
     """`UserError` if no held-out document has a question, if the policy cannot read the prefix, or
     if a question behind it leaves no room for the answer."""
-    check_words(context.tokenizer, config.prefix, "evaluators: families.prefix")
+    check_prefix(context.tokenizer, config.prefix, "evaluators: families.prefix")
     groups = FamilyAccuracy(config, context).probes.values()
     encode, limit = context.tokenizer.encode_prompt, context.max_positions
     sizes = [(p.prompt, len(encode(p.prompt)) + p.most) for probes in groups for p in probes]
@@ -69,7 +71,7 @@ def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
 def document_loss(config: DocumentLossConfig, context: Context) -> Iterator[str]:
     """`UserError` if there is no held-out document, if the policy cannot read the prefix, or if
     this leaves no room for two tokens of a document, of which the second one counts."""
-    check_words(context.tokenizer, config.prefix, "evaluators: document_loss.prefix")
+    check_prefix(context.tokenizer, config.prefix, "evaluators: document_loss.prefix")
     DocumentLoss(config, context)
     limit, taken = context.max_positions, len(context.tokenizer.encode(config.prefix))
     if limit is not None and config.prefix and taken > limit - 2:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from preflab.errors import UserError
 from preflab.filtering import Selection, excerpt
 from preflab.interfaces import Context, RewardModel
-from preflab.prompts import check_words, with_prefix
+from preflab.prompts import check_prefix, with_prefix
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Document, Prompt, Record, Rollout
 from preflab_builtin.filters.judged_config import (
@@ -103,7 +103,7 @@ class ControlTokens:
 
     def __init__(self, config: ControlTokensConfig, context: Context) -> None:
         for prefix in (config.above, config.below):
-            check_words(context.tokenizer, prefix, f"{context.stage}.above and .below")
+            check_prefix(context.tokenizer, prefix, f"{context.stage}.above and .below")
         self._config, self._judge = config, by_reward(config.scorer, context)
         self._types = tuple(_TYPES[scored] for scored in config.types)
         self._prefixes: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from preflab.errors import UserError
-from preflab.prompts import with_prefix
+from preflab.prompts import check_prefix, with_prefix
 from preflab.records import Prompt, Tokenizer
 
 ASKED_FOR, PREFIX = "asked for group", "prefix of group"
@@ -82,6 +82,7 @@ def check_words(tokenizer: Tokenizer, words: Mapping[str, str], key: str) -> Non
                 f"{key}: the model has no tokens for all of {prefix!r}. It reads: {read!r}. In a "
                 "closed vocabulary take words of it, for example '{number} : '."
             )
+        check_prefix(tokenizer, prefix, key)
     told = [prefix for prefix in words.values() if prefix]
     if any(one != other and other.startswith(one) for one in told for other in told):
         raise UserError(

@@ -173,7 +173,8 @@ def test_prefixes_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     context = context_of(tmp_path)
     for words, message in (
         ({"a": "one is ", "b": "nurse is "}, "no tokens for all of 'nurse is '"),
-        ({"a": "one", "b": "one two"}, "beginning of another"),
+        ({"a": "one ", "b": "one two "}, "beginning of another"),
+        ({"a": "one", "b": "two"}, "makes one word with the text behind it"),
     ):
         with pytest.raises(UserError, match=message):
             check_words(context.tokenizer, words, "algorithm.prefix")
