@@ -68,7 +68,7 @@ MUTANTS = (
     Mutant("groups judge what is said to others", REPORTING, "said[group] = subject.responder.respond_for(each, subject.rollout.prompts, noise)", "pass", f"{TESTS}/groups/test_conditioned.py"),
     Mutant("groups agree about ties", REPORTING, "return same, sum(first) * sum(second)", "return same, 1.0", f"{TESTS}/groups"),
     Mutant("best group first", REPORTING, "key=lambda item: item[1].value", "key=lambda item: -item[1].value", f"{TESTS}/groups"),
-    Mutant("a person agrees with themselves", AGREEMENT, "if first.labeler == second.labeler:", "if False:", f"{TESTS}/groups"),
+    Mutant("a person agrees with themselves", AGREEMENT, "if one.labeler != other.labeler:", "if True:", f"{TESTS}/groups"),
     Mutant("the minority wants the same", f"{PLUGINS}/microworld/labelers.py", "(-config.conflict_taste * own[3], ", "(config.conflict_taste * own[3], ", f"{TESTS}/microworld/test_labelers.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
