@@ -198,11 +198,11 @@ class Service:
             return
         self.sample(answering, rows, ("guard", rows[0].number, tried - 1) if tried else ())
         await answering.whole()
-        continued = not answering.asked.chat
+        goes_on = not answering.asked.chat
         for checking in answering.checkings:
             left = [row for row in rows if row.finish != "content_filter" and not row.again]
-            prompts = [row.begun if continued else row.prompt for row in left]
-            verdicts = await checking.check(prompts, [row.text for row in left], continued)
+            prompts = [row.begun if goes_on else row.prompt for row in left]
+            verdicts = await checking.check(prompts, [row.text for row in left], goes_on)
             answering.note("response", verdicts)
             for row, verdict in zip(left, verdicts, strict=True):
                 anew = verdict.action is Action.resample and tried < checking.resamples
