@@ -48,15 +48,22 @@ async def hang_up(service: Service, guard: Waiting, path: str, body: Mapping[str
     async def receive() -> Any:
         if parts:
             return parts.pop()
-        while not guard.calls:
-            await asyncio.sleep(0.001)
-        asyncio.get_running_loop().call_later(0.05, guard.go.set)
+        await read.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         pass
 
+    async def let_go() -> None:
+        while not guard.calls:
+            await asyncio.sleep(0.001)
+        read.set()
+        await asyncio.sleep(0.05)
+        guard.go.set()
+
+    read, letting = asyncio.Event(), asyncio.create_task(let_go())
     await create_app(service, Access(allowed_hosts(())))(scope, receive, send)
+    await letting
 
 
 @pytest.mark.parametrize(
