@@ -10,6 +10,7 @@ from typing import TypeVar
 from preflab.records import Prompt
 from preflab_builtin.guard.config import PIECE
 from preflab_builtin.guard.verdicts import Guard, Verdict, strictest
+from preflab_builtin.guard.words import UNSEEN
 
 ENDS = (200, 100, 50, 25)
 """Characters at the end of a prompt that are read together with what goes on from there. Those that
@@ -123,7 +124,7 @@ def _says(own: Verdict, shown: bool) -> bool:
 def unseen(character: str) -> bool:
     """Whether nothing is seen of a character by itself: space, format and control characters, and
     marks on others."""
-    return character.isspace() or unicodedata.category(character) in ("Cf", "Cc", "Mn", "Me")
+    return character.isspace() or unicodedata.category(character) in UNSEEN
 
 
 def ends_of(text: str) -> list[str]:
