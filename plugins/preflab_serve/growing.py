@@ -31,8 +31,6 @@ class Growing:
     ids: list[int] = field(default_factory=list)
     state: tuple[str, Finish] = ("", "")
     """Its text and why it ended, in one: another thread reads them together."""
-    again: bool = False
-    """Whether a guard wants another response in its place."""
     computed: int = 0
     """Tokens that the model read or gave for it, also of responses that nobody was shown."""
 
@@ -78,11 +76,11 @@ class Growing:
 
     def replace(self, text: str) -> None:
         """Put a guard's words in the place of what was sampled, of which nothing is kept."""
-        self.ids, self.state, self.again = [], (text, "content_filter"), False
+        self.ids, self.state = [], (text, "content_filter")
 
     def begin_anew(self) -> None:
         """Forget what was sampled: another response takes its place."""
-        self.ids, self.state, self.again = [], ("", ""), False
+        self.ids, self.state = [], ("", "")
 
     def sure(self) -> tuple[str, Finish]:
         """The text that no later token changes, without the beginning of a stop sequence or of a

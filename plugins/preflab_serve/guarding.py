@@ -16,9 +16,9 @@ from preflab_builtin.guard.asking import InTime
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.config import PIECE
 from preflab_builtin.guard.responder import Guarded
-from preflab_builtin.guard.verdicts import Guard, Verdict, failed
+from preflab_builtin.guard.verdicts import Guard, Verdict, failed, strictest
 from preflab_people.server.answers import Refused
-from preflab_serve.continuing import Continued
+from preflab_serve.continuing import Call, Steps, continued, on_its_own
 from preflab_serve.telling import told
 
 LOG = logging.getLogger("preflab_serve")
@@ -35,26 +35,23 @@ Found = list[Verdict] | None
 
 @dataclass(eq=False)
 class _Turn:
-    """A request for verdicts. continued: whether the responses go on in the middle of a text; say:
-    called with the verdicts, or with None if the guard failed; found: so far; phase: whether the
-    guard is reading, else the request waits, and since when (time.monotonic()), in one: two threads
-    use it; left: whether nobody waits any more."""
+    """A request for verdicts. steps: what is asked for them, call after call; call: the next one;
+    say: called with the verdicts, or with None if the guard failed; phase: whether the guard is
+    reading, else the request waits, and since when (time.monotonic()), in one: two threads use it;
+    left: whether nobody waits any more."""
 
-    guard: Guard
-    prompts: Sequence[Prompt]
-    responses: Responses
-    continued: bool
+    steps: Steps
     say: Callable[[Found], None]
-    found: list[Verdict] = field(default_factory=list)
+    call: Call | None = None
     phase: tuple[bool, float] = field(default_factory=lambda: (False, time.monotonic()))
     left: bool = False
 
 
 class Asker:
-    """The one thread that asks guards, one piece of each request after the other, so that nobody
-    waits for all of another's texts. It does not keep the process alive. seconds: that a call of a
-    guard may take; then it is stuck, and until it says something nobody else is let in, so that no
-    more than one of its calls is ever left behind."""
+    """The one thread that asks guards, one call of each request after the other, so that nobody
+    waits for all that another one asks for. It does not keep the process alive. seconds: that a
+    call may take; then it is stuck, and until it says something nobody else is let in, so that no
+    more than one call is ever left behind."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -79,56 +76,45 @@ class Asker:
         while True:
             turn = self._turns.get()
             if not turn.left:
-                self._piece(turn)
+                self._take(turn)
 
-    def _piece(self, turn: _Turn) -> None:
-        """The next verdicts of a request; then it waits for its next turn, or has all of them."""
-
-        def begin() -> None:
+    def _take(self, turn: _Turn) -> None:
+        """The next call of a request; then it waits for its next turn, or has its verdicts."""
+        try:
+            guard, prompts, responses = turn.call or next(turn.steps)
             self._began = time.monotonic()
             turn.phase = (True, self._began)
-
-        start = len(turn.found)
-        prompts = turn.prompts[start : start + PIECE]
-        responses = turn.responses and turn.responses[start : start + PIECE]
-        try:
-            said = _timed(turn.guard, turn.continued, begin).check(prompts, responses)
+            said = guard.check(prompts, responses)
+            if len(said) != len(prompts) or any(type(one) is not Verdict for one in said):
+                raise TypeError("it did not say a verdict for each text")
+            turn.call = turn.steps.send(said)
+        except StopIteration as done:
+            turn.say(done.value)
+            return
         except BaseException as error:
             LOG.error("the guard failed: it refuses: %s", told(error))
             turn.say(None)
             return
         finally:
             self._began = None
-        turn.found += map(named, said)
-        if len(turn.found) < len(turn.prompts):
-            turn.phase = (False, time.monotonic())
-            self._turns.put(turn)
-        else:
-            turn.say(turn.found)
+        turn.phase = (False, time.monotonic())
+        self._turns.put(turn)
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """`preflab_builtin.guard.verdicts.Guard`: another one, each of whose calls has a time of its
-    own, and must say a verdict for each text. begin: a call begins now."""
-
-    guard: Guard
-    begin: Callable[[], None]
-
-    def check(self, prompts: Sequence[Prompt], responses: Responses) -> list[Verdict]:
-        """What it says."""
-        self.begin()
-        said = self.guard.check(prompts, responses)
-        if len(said) != len(prompts) or any(type(one) is not Verdict for one in said):
-            raise TypeError("it did not say a verdict for each text")
-        return said
-
-
-def _timed(guard: Guard, continued: bool, begin: Callable[[], None]) -> Guard:
-    """A guard as it is asked. Of a chain each one is by itself: that one has something against the
-    client's own text excuses no response from the others."""
-    parts: list[Guard] = [_Timed(one, begin) for one in parts_of(guard)]
-    return Chain(tuple(Continued(one) if continued else one for one in parts))
+def _steps(guard: Guard, prompts: Sequence[Prompt], responses: Responses, goes_on: bool) -> Steps:
+    """What a guard is asked for verdicts. Of a chain each one is by itself: that one has something
+    against the client's own text excuses no response from the others. goes_on: the responses go on
+    in the middle of a text."""
+    way = continued if goes_on and responses is not None else on_its_own
+    found: list[Verdict] = []
+    for start in range(0, len(prompts), PIECE):
+        some = prompts[start : start + PIECE]
+        texts = responses and responses[start : start + PIECE]
+        said = []
+        for part in parts_of(guard):
+            said.append((yield from way(part, some, texts)))
+        found += [named(strictest(row)) for row in zip(*said, strict=True)]
+    return found
 
 
 def busy() -> Refused:
@@ -177,14 +163,14 @@ class Checking:
         object.__setattr__(self, "asker", Asker(self.seconds))
 
     async def check(
-        self, prompts: Sequence[Prompt], responses: Responses, continued: bool = False
+        self, prompts: Sequence[Prompt], responses: Responses, goes_on: bool = False
     ) -> list[Verdict]:
         """A verdict each. A guard that raises, says something else than a verdict each, or takes
         too long refuses all of them (`failed`). Raises Refused as long as it is stuck, and if one's
-        turn does not come. continued: the responses go on in the middle of a text (`Continued`)."""
+        turn does not come. goes_on: the responses go on in the middle of a text."""
         if not prompts:
             return []
-        found = await self._asked(self.guard, prompts, responses, continued)
+        found = await self._asked(self.guard, prompts, responses, goes_on)
         return found if found is not None else [failed() for _ in prompts]
 
     async def moderated(self, texts: Sequence[str]) -> list[list[Verdict]]:
@@ -193,7 +179,7 @@ class Checking:
         rows: list[list[Verdict]] = [[] for _ in texts]
         for guard in parts_of(self.guard):
             for asked in as_both(texts):
-                found = await self._asked(guard, *asked, continued=False)
+                found = await self._asked(guard, *asked, goes_on=False)
                 if found is None:
                     raise silent()
                 for row, verdict in zip(rows, found, strict=True):
@@ -201,7 +187,7 @@ class Checking:
         return rows
 
     async def _asked(
-        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, continued: bool
+        self, guard: Guard, prompts: Sequence[Prompt], responses: Responses, goes_on: bool
     ) -> Found:
         """Its verdicts; None if it failed. Raises Refused as long as it is stuck, and if it takes
         too long until it has time: that is no fault of the texts."""
@@ -216,7 +202,7 @@ class Checking:
             with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
                 loop.call_soon_threadsafe(tell, found)
 
-        turn = _Turn(guard, prompts, responses, continued, say)
+        turn = _Turn(_steps(guard, prompts, responses, goes_on), say)
         self.asker.ask(turn)
         try:
             while True:

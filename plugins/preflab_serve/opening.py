@@ -4,6 +4,7 @@ does."""
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,15 +71,16 @@ def open_guard(path: Path, seconds: float) -> Checking:
     values = _options(path)
     try:
         _check_names(values)
-        guard = choose(registry(), "guard", values.pop("guard"), "guard").config
-        made = typed(GuardedConfig, values, "")
+        guard = choose(registry(), "guard", values["guard"], "guard").config
+        made = typed(GuardedConfig, values | {"guard": None}, "")
         made.guard = guard
+        _check_read(values, made, "")
         if wrong := [f"{name} {message}" for name, message in problems(made)]:
             raise UserError("\n".join(wrong))
         if values.get("resamples") and not _resamples(guard):
             raise UserError(
                 f"resamples is {made.resamples}, but no guard here samples again: write action: "
-                "resample among the options of the guard, or leave resamples out."
+                "resample among the options of a guard of responses, or leave resamples out."
             )
         return Checking(_NoRun().component("guard", guard), made.refusal, made.resamples, seconds)
     except UserError as error:
@@ -130,6 +132,20 @@ def _check_texts(node: Any, place: str) -> None:
             _check_texts(value, f"{place}.{name}")
 
 
+def _check_read(given: Mapping[Any, Any], made: Any, place: str) -> None:
+    """`UserError` for texts that YAML has read as something else: a refusal of `no` would be
+    False. A whole number may be one of a label, and is the text that it looks like."""
+    from preflab_builtin.guard.config import not_texts
+
+    for name, value in given.items():
+        read = made.get(name) if isinstance(made, Mapping) else getattr(made, name, None)
+        if isinstance(value, Mapping) and read is not None and name != "harmless":
+            _check_read(value, read, f"{place}{name}.")
+        elif isinstance(value, bool | float) and isinstance(read, str):
+            ((_, wrong),) = not_texts(name, [value])
+            raise UserError(f"{place}{name} {wrong}")
+
+
 def _read_name(name: Any) -> str:
     """How a name is shown that YAML may have read as something else."""
     if isinstance(name, str):
@@ -140,9 +156,11 @@ def _read_name(name: Any) -> str:
 
 def _resamples(guard: Any) -> bool:
     """Whether a guard, by its options, may have other responses sampled. One that has no option
-    that says so may."""
-    from preflab_builtin.guard.config import Action, ChainConfig
+    that says so may; of prompts alone there is none."""
+    from preflab_builtin.guard.config import Action, ChainConfig, Part
 
     if isinstance(guard, ChainConfig):
         return any(map(_resamples, guard.guards.values()))
+    if getattr(guard, "checks", Part.both) is Part.prompt:
+        return False
     return getattr(guard, "action", Action.resample) is Action.resample

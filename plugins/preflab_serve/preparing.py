@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("preflab_serve")
 MOST_CHARACTERS = 100
 """Of a prompt, for each position of the model. Words of languages have 2 to 10 for each token."""
+Blame = Callable[[str], Refused]
+"""The refusal of a prompt, with a sentence that says why."""
 AT_ONCE = 64
 """Responses to one request of an engine that gives no single tokens: it may not be interrupted."""
 
@@ -50,7 +52,7 @@ def prepare(answering: Answering, front: Checking | None) -> None:
     answering.rows = rows = read(arm, asked)
     if answering.checkings:
         _check_checkable(asked, rows)
-    lengths = [max(len(r.prompt_ids), _read(arm, r.prompt, "")) + r.most for r in rows]
+    lengths = [max(len(r.prompt_ids), _read(arm, r.prompt, wrong)) + r.most for r in rows]
     sampled = 0 if asked.max_tokens == 0 else sum(lengths) * draws * (1 + resamples)
     answering.needed = sampled + (0 if asked.logprobs is None else sum(lengths))
 
@@ -73,20 +75,19 @@ def read(arm: Arm, asked: Asked) -> list[Growing]:
     tokenizer, rows = arm.tokenizer, list[Growing]()
     _check_way(arm, asked)
     for place, given in enumerate(asked.prompts):
-        where = "" if len(asked.prompts) == 1 else f"Prompt {place}: "
+        bad = _blaming(asked, place)
         if isinstance(given, Prompt):
             prompt = replace(given, id=f"{place}")
-            _check_short(arm, prompt, where)
-            _check_readable(arm, prompt, where)
-            ids = _encoded(arm, prompt, where)
-            most = _most(arm, asked, max(len(ids), _read(arm, prompt, where)), where)
+            _check_short(arm, prompt, bad)
+            _check_readable(arm, prompt, bad)
+            ids = _encoded(arm, prompt, bad)
+            most = _most(arm, asked, max(len(ids), _read(arm, prompt, bad)), bad)
         else:
             if unknown := [token for token in given if token >= tokenizer.size]:
-                raise wrong(
-                    f"{where}There is no token {unknown[0]}: the model has {tokenizer.size}, "
-                    "from 0."
+                raise bad(
+                    f"There is no token {unknown[0]}: the model has {tokenizer.size}, from 0."
                 )
-            ids, most = given, _most(arm, asked, len(given), where)
+            ids, most = given, _most(arm, asked, len(given), bad)
             prompt = Prompt(f"{place}", tokenizer.decode(ids))
         rows += [
             Growing(tokenizer, prompt, ids, place * asked.n + k, most, asked.stops)
@@ -95,21 +96,28 @@ def read(arm: Arm, asked: Asked) -> list[Growing]:
     return rows
 
 
-def _read(arm: Arm, prompt: Prompt, where: str) -> int:
+def _blaming(asked: Asked, place: int) -> Blame:
+    """The refusal of one of the prompts, which says which one."""
+    field = "messages" if asked.chat else "prompt"
+    where = "" if len(asked.prompts) == 1 else f"Prompt {place}: "
+    return lambda sentence: wrong(f"{where}{sentence}", field)
+
+
+def _read(arm: Arm, prompt: Prompt, bad: Blame) -> int:
     """Tokens of the longest form in which the algorithm of an arm has it read."""
     responder = arm.responder if arm.own_way else None
     forms: Sequence[Prompt] = responder.forms(prompt) if isinstance(responder, ReadsForms) else ()
-    return max((len(_encoded(arm, form, where)) for form in forms), default=0)
+    return max((len(_encoded(arm, form, bad)) for form in forms), default=0)
 
 
-def _encoded(arm: Arm, prompt: Prompt, where: str) -> tuple[int, ...]:
+def _encoded(arm: Arm, prompt: Prompt, bad: Blame) -> tuple[int, ...]:
     """Its tokens. A chat template may refuse a conversation, in its own words."""
     try:
         return tuple(arm.tokenizer.encode_prompt(prompt))
     except UserError as error:
         if re.search(r"(^|[\s'\"(])/", str(error)):  # it may name a folder of the server
             raise
-        raise wrong(f"{where}{error}") from None
+        raise bad(f"{error}") from None
 
 
 def _check_way(arm: Arm, asked: Asked) -> None:
@@ -118,36 +126,37 @@ def _check_way(arm: Arm, asked: Asked) -> None:
     if not arm.own_way and isinstance(engine, StreamsRows):
         return
     if not arm.own_way and asked.responses > AT_ONCE:
-        raise wrong(f"{arm.name} answers with up to {AT_ONCE} responses at a time.")
+        raise wrong(f"{arm.name} answers with up to {AT_ONCE} responses at a time.", "n")
     if not all(isinstance(prompt, Prompt) for prompt in asked.prompts):
-        raise wrong(f"{arm.name} reads prompts as texts only, not as token ids.")
+        raise wrong(f"{arm.name} reads prompts as texts only, not as token ids.", "prompt")
     own = engine.sampling.max_tokens
     if arm.own_way and asked.max_tokens is not None and 0 < asked.max_tokens < own:
         raise wrong(
             f"max_tokens: the algorithm of {arm.name} answers with up to {own} tokens; give as "
-            "many or leave it out."
+            "many or leave it out.",
+            "max_tokens",
         )
     other = arm.own_way and asked.temperature not in (None, engine.sampling.temperature)
     if other and not isinstance(arm.responder, AnyTemperature):
-        raise wrong(f"temperature: the algorithm of {arm.name} has one of its own.")
+        raise wrong(f"temperature: the algorithm of {arm.name} has one of its own.", "temperature")
 
 
-def _check_short(arm: Arm, prompt: Prompt, where: str) -> None:
+def _check_short(arm: Arm, prompt: Prompt, bad: Blame) -> None:
     """A text that no tokenizer makes short enough is refused unread: reading megabytes takes
     seconds, in which nobody else is answered."""
     if arm.positions is not None and len(prompt.text) > MOST_CHARACTERS * arm.positions:
-        raise wrong(
-            f"{where}Its {len(prompt.text)} characters leave no room for a response in the "
+        raise bad(
+            f"Its {len(prompt.text)} characters leave no room for a response in the "
             f"{arm.positions} positions of the model."
         )
 
 
-def _check_readable(arm: Arm, prompt: Prompt, where: str) -> None:
+def _check_readable(arm: Arm, prompt: Prompt, bad: Blame) -> None:
     """A model with few words would answer another prompt than it was asked."""
     for text in [turn.content for turn in prompt.messages] or [prompt.text]:
         seen = arm.run.unread(text)
         if seen is not None and folded(seen) != folded(text):
-            raise wrong(f"{where}The model cannot read all of this. It reads: {seen!r}")
+            raise bad(f"The model cannot read all of this. It reads: {seen!r}")
 
 
 def folded(text: str) -> list[str]:
@@ -155,27 +164,27 @@ def folded(text: str) -> list[str]:
     return unicodedata.normalize("NFKC", text).casefold().split()
 
 
-def _most(arm: Arm, asked: Asked, length: int, where: str) -> int:
+def _most(arm: Arm, asked: Asked, length: int, bad: Blame) -> int:
     """Tokens that a response may have."""
     if not length:
-        raise wrong(f"{where}It has no tokens: there is nothing to answer.")
+        raise bad("It has no tokens: there is nothing to answer.")
     own, limit = arm.engine.sampling.max_tokens, arm.positions
     most = own if asked.max_tokens is None or arm.own_way else asked.max_tokens
     room = most if limit is None else limit - length
     if room < (asked.max_tokens != 0):
-        raise wrong(
-            f"{where}Its {length} tokens leave no room for a response in the {limit} positions of "
+        raise bad(
+            f"Its {length} tokens leave no room for a response in the {limit} positions of "
             "the model."
         )
     if arm.own_way and most > room:
-        raise wrong(
-            f"{where}Its {length} tokens and the {own} that {arm.name} answers with are more than "
+        raise bad(
+            f"Its {length} tokens and the {own} that {arm.name} answers with are more than "
             f"the {limit} positions of the model."
         )
     streams = isinstance(arm.engine, StreamsRows)
     if most > room and (asked.max_tokens is not None or not streams):
-        raise wrong(
-            f"{where}Its {length} tokens and max_tokens={most} are more than the {limit} positions "
+        raise bad(
+            f"Its {length} tokens and max_tokens={most} are more than the {limit} positions "
             f"of the model: max_tokens can be {room} at most."
         )
     return min(most, room)

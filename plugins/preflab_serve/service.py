@@ -170,12 +170,21 @@ class Service:
         """All responses, as far as guards let them be shown: prompts are checked before anything is
         sampled, and responses before a byte of them leaves. Raises Refused."""
         rows = await self._allowed(answering)
-        await self._checked(answering, rows, 0)
-        most = max((checking.resamples for checking in answering.checkings), default=0)
-        for tried in range(1, 1 + most):
-            for row in [row for row in rows if row.again]:
-                row.begin_anew()
-                await self._checked(answering, [row], tried)
+        tried = 0
+        while rows:
+            self._sample_anew(answering, rows, tried)
+            await answering.whole()
+            rows, tried = await self._checked(answering, rows, tried), tried + 1
+
+    def _sample_anew(self, answering: Answering, rows: Sequence[Growing], tried: int) -> None:
+        """Begin to sample these rows. tried: responses in the place of each before."""
+        if not tried:
+            self.sample(answering, rows, ())
+            return
+        for row in rows:
+            row.begin_anew()
+        for row in rows:
+            self.sample(answering, [row], ("guard", row.number, tried - 1))
 
     async def _allowed(self, answering: Answering) -> list[Growing]:
         """The rows whose prompts guards let be answered; the others are refused."""
@@ -191,21 +200,23 @@ class Service:
             rows = [row for row in rows if not row.finish]
         return rows
 
-    async def _checked(self, answering: Answering, rows: Sequence[Growing], tried: int) -> None:
-        """Sample rows and check them: each may be shown, is refused, or is to be sampled again.
-        tried: responses of these rows before."""
-        if not rows:
-            return
-        self.sample(answering, rows, ("guard", rows[0].number, tried - 1) if tried else ())
-        await answering.whole()
-        continued = not answering.asked.chat
+    async def _checked(
+        self, answering: Answering, rows: Sequence[Growing], tried: int
+    ) -> list[Growing]:
+        """The rows that are to be sampled again; any other may be shown, or is refused. tried:
+        responses in the place of each before."""
+        goes_on, again = not answering.asked.chat, list[Growing]()
         for checking in answering.checkings:
-            left = [row for row in rows if row.finish != "content_filter" and not row.again]
-            prompts = [row.begun if continued else row.prompt for row in left]
-            verdicts = await checking.check(prompts, [row.text for row in left], continued)
+            prompts = [row.begun if goes_on else row.prompt for row in rows]
+            verdicts = await checking.check(prompts, [row.text for row in rows], goes_on)
             answering.note("response", verdicts)
-            for row, verdict in zip(left, verdicts, strict=True):
-                anew = verdict.action is Action.resample and tried < checking.resamples
-                row.again = not verdict.shown and anew
-                if not verdict.shown and not anew:
+            shown = list[Growing]()
+            for row, verdict in zip(rows, verdicts, strict=True):
+                if verdict.shown:
+                    shown.append(row)
+                elif verdict.action is Action.resample and tried < checking.resamples:
+                    again.append(row)
+                else:
                     row.replace(checking.refusal)
+            rows = shown
+        return again

@@ -150,7 +150,7 @@ MUTANTS = (
     Mutant("best-of-n goes on for nobody", "plugins/preflab_serve/answering.py", "if self.gone:\n            raise Left", "if False:\n            raise Left", "tests/serve/test_counting.py"),
     Mutant("calls are no load", "plugins/preflab_serve/worker.py", "self._called + len(self._waiting)", "len(self._waiting)", "tests/serve/test_counting.py"),
     Mutant("calls of a guard that hangs pile up", "plugins/preflab_serve/guarding.py", "time.monotonic() - began > self.seconds", "False", "tests/serve/test_guarded.py"),
-    Mutant("what a client says itself excuses a response", "plugins/preflab_serve/continuing.py", "if i not in excused} | against(excused)", "if i not in excused}", "tests/serve/test_continuing.py"),
+    Mutant("what a client says itself excuses a response", "plugins/preflab_serve/continuing.py", "found |= yield from _against(guard, prompts, responses, shorter)", "yield from ()", "tests/serve/test_continuing.py"),
     Mutant("noise follows the place among those that are not blocked", "plugins/preflab_serve/service.py", "together = rows if draw else answering.rows", "together = rows", "tests/serve/test_continuing.py"),
     Mutant("a line that could not be written is forgotten", "plugins/preflab_serve/usage/log.py", "if file.write(given) != len(given):", "if not file.write(given):", "tests/serve/test_usage.py"),
     # searches, and rows of wandb

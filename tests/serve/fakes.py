@@ -70,7 +70,6 @@ def fake_arm(answer: Callable[[str, tuple[int | str, ...]], str]) -> Arm:
         name, role, created, run = "fake", "result", 0, Run()
         own_way, guarded, positions, policy, draws = False, False, 1000, None, 1
         checking, stuck = None, False
-        checking, stuck = None, False
         engine = Bytes(answer)
         tokenizer = engine.tokenizer
 

@@ -14,7 +14,7 @@ from preflab_builtin.guard.config import Action, Part, WordsConfig
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import words
 from preflab_serve.arms import Arm
-from preflab_serve.continuing import Continued
+from preflab_serve.continuing import Steps, continued
 from preflab_serve.guarding import Checking
 from preflab_serve.service import Service
 from preflab_serve.worker import Worker
@@ -31,8 +31,24 @@ def forbidding(*forbidden: str, action: Action = Action.refuse) -> Guard:
 PHRASES = ("go and die", "hell", "ass", "assassin")
 
 
+def said(steps: Steps) -> list[Verdict]:
+    """What the guards say that are asked."""
+    guard, prompts, responses = next(steps)
+    while True:
+        try:
+            guard, prompts, responses = steps.send(guard.check(prompts, responses))
+        except StopIteration as done:
+            found: list[Verdict] = done.value
+            return found
+
+
+def verdicts(guard: Guard, prompt: str, *responses: str) -> list[Verdict]:
+    """Of responses that go on from a prompt."""
+    return said(continued(guard, [Prompt("", prompt)] * len(responses), responses))
+
+
 def shown(prompt: str, response: str) -> bool:
-    (verdict,) = Continued(forbidding(*PHRASES)).check([Prompt("", prompt)], [response])
+    (verdict,) = verdicts(forbidding(*PHRASES), prompt, response)
     return verdict.shown
 
 
@@ -66,22 +82,54 @@ def test_what_a_client_says_itself_is_its_own(prompt: str, response: str) -> Non
     assert shown(prompt, response)
 
 
+class Counting:
+    """A guard that remembers what it read, call after call."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.calls: list[list[str]] = []
+
+    def check(self, prompts: Sequence[Prompt], given: Sequence[str] | None) -> list[Verdict]:
+        assert given is not None
+        self.calls.append(list(given))
+        return self.guard.check(prompts, given)
+
+
 def test_an_end_that_says_something_by_itself_is_looked_at_once_and_no_longer_than_it_is() -> None:
     """32 responses to one prompt with 64,000 spaces: the ends of 200 characters that are seen, the
-    end itself, and three times each response."""
-    texts: list[str] = []
-
-    class Counting:
-        def check(self, prompts: Sequence[Prompt], given: Sequence[str] | None) -> list[Verdict]:
-            assert given is not None
-            texts.extend(given)
-            return forbidding("hell").check(prompts, given)
-
-    prompt = Prompt("", "a" * 180 + " hell" + " " * 64_000 + "a good one")
-    said = Continued(Counting()).check([prompt] * 32, [f" {i}" for i in range(32)])
-    assert all(verdict.shown for verdict in said)
-    assert len(texts) <= 200 + 1 + 4 * 32
+    four ends themselves, and each response alone, with the last word, with four ends, and with the
+    longest that may be. A call reads 32 texts at most."""
+    guard = Counting(forbidding("hell"))
+    prompt = "a" * 180 + " hell" + " " * 64_000 + "a good one"
+    found = verdicts(guard, prompt, *(f" {i}" for i in range(32)))
+    assert all(verdict.shown for verdict in found)
+    texts = [text for call in guard.calls for text in call]
+    assert len(texts) <= 200 + 4 + 7 * 32
     assert max(map(len, texts)) < 250
+    assert max(map(len, guard.calls)) == 32
+
+
+class Averaging:
+    """A guard that weighs a whole text, as a classifier may: three bad words, and three of ten."""
+
+    def check(self, prompts: Sequence[Prompt], given: Sequence[str] | None) -> list[Verdict]:
+        assert given is not None
+        words = [text.split() for text in given]
+        bad = [sum(word in ("go", "and", "die") for word in row) for row in words]
+        return [
+            Verdict(not (n >= 3 and n >= 0.3 * len(row))) for n, row in zip(bad, words, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("harmless", [0, 10, 1000])
+def test_harmless_words_in_front_do_not_outweigh_what_goes_on(harmless: int) -> None:
+    """Three bad words of "you should go and die" are among five, or among six of the last 25
+    characters, "words you should go and"; of the last 200 characters they are less than a tenth.
+    "die" alone, and "and die", are not enough."""
+    front = "kind words " * harmless
+    (bad,) = verdicts(Averaging(), f"{front}you should go and", " die")
+    (good,) = verdicts(Averaging(), f"{front}you should go and", " home")
+    assert (bad.shown, good.shown) == (False, True)
 
 
 def say(prompt: str, seed: tuple[int | str, ...]) -> str:

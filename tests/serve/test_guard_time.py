@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 
@@ -31,9 +32,38 @@ def test_each_call_about_a_response_that_goes_on_has_its_time() -> None:
             return [Verdict() for _ in prompts]
 
     checking = Checking(Slow(), "No.", 2, seconds=0.5)
-    (verdict,) = asyncio.run(checking.check([Prompt("", "one two")], ["three"], continued=True))
+    (verdict,) = asyncio.run(checking.check([Prompt("", "one two")], ["three"], goes_on=True))
     assert verdict.shown
     assert stuck == [False] * 3
+
+
+def test_each_call_of_a_long_search_leaves_others_their_turn() -> None:
+    """The end of 180 characters of a prompt is looked at in many calls; what another request asks
+    meanwhile has the next one."""
+    calls: list[str] = []
+    go = threading.Event()
+
+    class Hell:
+        def check(self, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> list[Verdict]:
+            assert texts is not None
+            calls.append(texts[0])
+            go.wait(10)
+            return [Verdict("hell" not in text) for text in texts]
+
+    async def work() -> None:
+        checking = Checking(Hell(), "No.", 0)
+        long = [Prompt("", f"{'a' * 10} hell " + "go on " * 28)]
+        first = asyncio.create_task(checking.check(long, ["now"], goes_on=True))
+        while not calls:
+            await asyncio.sleep(0.001)
+        second = asyncio.create_task(checking.check([Prompt("", "")], ["other"]))
+        await asyncio.sleep(0)
+        go.set()
+        assert [(await one)[0].shown for one in (first, second)] == [True, True]
+
+    asyncio.run(work())
+    assert calls.index("other") == 1
+    assert len(calls) > 5
 
 
 def test_many_texts_of_one_client_refuse_no_other() -> None:

@@ -15,14 +15,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from preflab.errors import UserError
 from preflab.records import Prompt
 from preflab_builtin.guard.config import Action, Part, WordsConfig
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import words
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.guarding import Checking
-from preflab_serve.opening import open_guard
 from preflab_serve.server import shapes
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
@@ -30,7 +28,7 @@ from preflab_serve.service import GUARD, Service
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Worker
-from serve.fakes import fake_arm
+from serve.fakes import asked, fake_arm
 
 OFFENSIVE = (
     "you idiot",
@@ -297,6 +295,26 @@ def test_log_probabilities_are_not_shown_behind_a_guard() -> None:
     assert "not checked" in found["error"]["message"]
 
 
+def test_all_responses_that_are_sampled_again_are_sampled_and_checked_together() -> None:
+    """Eight responses to one prompt, blocked at first: one call for the prompt, one for the
+    responses, and one for those in their place."""
+    calls: list[int] = []
+
+    class Counting:
+        def check(self, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> list[Verdict]:
+            calls.append(len(prompts))
+            return forbidding(Action.resample).check(prompts, texts)
+
+    def twice(prompt: str, seed: tuple[int | str, ...]) -> str:
+        return f"fine {seed[3]}" if "guard" in seed else "you idiot"
+
+    service = Service({"fake": fake_arm(twice)}, Worker(gather=0), Checking(Counting(), REFUSAL, 2))
+    body = {"messages": [{"role": "user", "content": "hello"}], "n": 8, "seed": 1}
+    choices = asked(service, "/v1/chat/completions", body).json()["choices"]
+    assert [one["message"]["content"] for one in choices] == [f"fine {i}" for i in range(8)]
+    assert calls == [1, 8, 8]
+
+
 def test_what_is_only_flagged_is_shown() -> None:
     text = answer("hello", (1, "sample"))
     found = ask(Checking(forbidding(Action.flag), REFUSAL, 2))
@@ -326,49 +344,6 @@ def test_what_is_blocked_without_a_category_is_flagged() -> None:
     (found,) = asyncio.run(Checking(Silent(), REFUSAL, 2).moderated(["hello"]))
     (row,) = shapes.moderation([found], GUARD)["results"]
     assert (row["flagged"], row["categories"]) == (True, {"unnamed": True})
-
-
-def test_a_guard_is_read_from_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "guard.yaml"
-    file.write_text("guard: {name: words, words: [idiot]}\nrefusal: No.\n")
-    checking = open_guard(file, 5)
-    assert (checking.refusal, checking.resamples, checking.seconds) == ("No.", 3, 5)
-    (verdict,) = checking.guard.check([Prompt("", "idiot")], None)
-    assert not verdict.allowed
-    fine = "guard: {name: words, words: [idiot]}\n"
-    file.write_text("guard: {name: chain, guards: {a: {name: words, words: [idiot]}}}\n")
-    assert not open_guard(file, 5).guard.check([Prompt("", "idiot")], None)[0].allowed
-    for text, message in (
-        ("guard: {name: wordz}\n", "Did you mean 'words'"),
-        ("guard: {name: words, word: [a]}\n", "word"),
-        ("guard: ${oc.env:HOME}\n", "without references"),
-        ("[]\n", "must hold options"),
-        ("refusal: No.\n", "has no guard: write guard: {name: words"),
-        ("guard: words\n", "guard is a name alone: write guard: {name: words}"),
-        (f"{fine}seconds: 1\n", "seconds is an option of a run.* --guard-seconds 1"),
-        (f"name: ppo\n{fine}", "name is not an option: the guard's own name"),
-        (f"{fine}resample: 2\n", "resample is not an option.* Did you mean 'resamples'"),
-        (f"{fine}on: 2\n", "^{file}: on, yes or true, without quotes, is not an option"),
-        (f"{fine}resamples: 2\n", "resamples is 2, but no guard here samples again: write action"),
-        (f"{fine}resamples: -1\n", "resamples is -1 but must be >= 0"),
-        ("guard: {name: words, words: [a], on: response}\n", "guard: on, yes or true, without"),
-        ("guard: {name: words, words: [yes, 1.50]}\n", "guard.words holds true, 1.5, no text"),
-        ("guard: {name: words, words: [a], checks: x}\n", "^{file}: guard.checks is 'x'"),
-        (
-            "guard: {name: chain, guards: {a: {name: words, words: [off]}}}\n",
-            "guard.guards.a.words holds false, no text",
-        ),
-    ):
-        file.write_text(text)
-        with pytest.raises(UserError, match=message.replace("{file}", str(file))):
-            open_guard(file, 5)
-    again = "{name: chain, guards: {a: {name: words, words: [a], action: resample}}}"
-    for text, resamples in (
-        (f"guard: {again}\nresamples: 2\nname: guarded\n", 2),
-        (f"{fine}resamples: 0\n", 0),
-    ):
-        file.write_text(text)
-        assert open_guard(file, 5).resamples == resamples
 
 
 def test_the_log_of_use_holds_no_text_and_limits_hold(tmp_path: Path) -> None:

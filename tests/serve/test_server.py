@@ -140,27 +140,31 @@ def test_arms_are_listed(client: httpx.Client) -> None:
         ({"top_p": 0.5}, "top_p", "leave it out, or give 1"),
         ({"logit_bias": {"5": 1}}, "logit_bias", "not supported"),
         ({"best_of": 4}, "best_of", "not supported"),
-        ({"max_tokens": 100_000}, None, "512 positions"),
+        ({"max_tokens": 100_000}, "prompt", "512 positions"),
         ({"max_tokens": 0}, "max_tokens", "asks for nothing"),
         ({"temperature": "warm"}, "temperature", "must be a number"),
         ({"temperature": 1e-300}, "temperature", "must be 0, or at least 0.0001"),
         ({"n": 0}, "n", "from 1 to 128"),
         ({"stop": [""]}, "stop", "none of them empty"),
         ({"prompt": []}, "prompt", "must be a text"),
-        ({"prompt": ""}, None, "has no tokens"),
-        ({"prompt": [10**6]}, None, "no token 1000000"),
-        ({"prompt": [10**30]}, None, "no token 1000000000"),
-        ({"prompt": "user " * 20_000}, None, "100000 characters leave no room"),
-        ({"prompt": "xylophone"}, None, "cannot read all of this"),
-        ({"model": "bon", "max_tokens": 2}, None, "answers with up to"),
-        ({"model": "bon", "prompt": [5, 6]}, None, "as texts only"),
-        ({"model": "bon", "prompt": "hello " * 505}, None, "answers with are more than the 512"),
+        ({"prompt": ""}, "prompt", "has no tokens"),
+        ({"prompt": [10**6]}, "prompt", "no token 1000000"),
+        ({"prompt": [10**30]}, "prompt", "no token 1000000000"),
+        ({"prompt": "user " * 20_000}, "prompt", "100000 characters leave no room"),
+        ({"prompt": "xylophone"}, "prompt", "cannot read all of this"),
+        ({"model": "bon", "max_tokens": 2}, "max_tokens", "answers with up to"),
+        ({"model": "bon", "prompt": [5, 6]}, "prompt", "as texts only"),
+        (
+            {"model": "bon", "prompt": "hello " * 505},
+            "prompt",
+            "answers with are more than the 512",
+        ),
         ({"stream_options": {"include_usage": True}}, "stream_options", "goes with 'stream'"),
         ({"seed": 1.5}, "seed", "whole number"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(
-    client: httpx.Client, changed: dict[str, Any], field: str | None, words: str
+    client: httpx.Client, changed: dict[str, Any], field: str, words: str
 ) -> None:
     answer = client.post("/v1/completions", json={"model": "bon:base", "prompt": PROMPT} | changed)
     assert answer.status_code == 400
@@ -282,6 +286,8 @@ def test_a_body_with_two_lengths_is_refused() -> None:
         ({"origin": "http://evil.example"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/json; charset=latin-1"}, 415),
+        ({"content-type": "application/json; charset=UTF-8"}, 200),
     ],
 )
 def test_pages_of_other_sites_are_refused(

@@ -20,6 +20,8 @@ ALIKE = str.maketrans(
     "aeopcyxijshdqaopviktijgol",
 )
 """Cyrillic, Greek and other small letters that look like Latin ones."""
+UNSEEN = ("Mn", "Me", "Cf", "Cc")
+"""Kinds of characters of which nothing is seen by itself: marks on others, format, control."""
 
 
 def words(config: WordsConfig, context: Context) -> Scoring:
@@ -69,9 +71,9 @@ def plain(text: str) -> str:
     """A text as it is read: without capitals, accents, full-width forms, letters that only look
     like others, and characters that are not seen.
 
-    >>> plain("Ｉｄ\u200bí\u043et")
-    'idiot'
+    >>> plain("Ｉｄ\u200bí\u043et"), plain("id\x08iot")
+    ('idiot', 'idiot')
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    seen = (c for c in folded if unicodedata.category(c) not in ("Mn", "Cf", "Me"))
+    seen = (c for c in folded if c.isspace() or unicodedata.category(c) not in UNSEEN)
     return "".join(seen).translate(ALIKE)

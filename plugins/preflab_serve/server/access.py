@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from preflab_serve.server import shapes
 MOST_BYTES = 4 * 1024 * 1024
 NOBODY = "local"
 """Who asks where no keys are needed."""
+IS_JSON = r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*'
+"""A body in another alphabet would be read as another text."""
 WHO = "preflab.key"
 """Where the name of a request's key stands in its scope."""
 HEADERS = {
@@ -51,9 +54,11 @@ class Access:
             return
         if scope["method"] != "POST":
             raise Refused(405, "method", "Only GET, HEAD and POST are answered.")
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            sentence = "The body must be JSON: send the header Content-Type: application/json."
+        kinds = headers.getlist("content-type")
+        if not re.fullmatch(IS_JSON, ", ".join(kinds), re.IGNORECASE):
+            sentence = (
+                "The body must be JSON in UTF-8: send the header Content-Type: application/json."
+            )
             raise Refused(415, "content_type", sentence)
         if "content-length" in headers and "transfer-encoding" in headers:
             # A proxy may read the one and this server the other: two requests for one.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from preflab.version import __version__
 from preflab_people.server.answers import JSON, Refused
 from preflab_people.server.requests import parse
 from preflab_serve.account import Account
-from preflab_serve.answering import Answering
+from preflab_serve.answering import Answering, gone
 from preflab_serve.arms import facts
 from preflab_serve.growing import Growing
 from preflab_serve.scoring import scored
@@ -31,6 +32,8 @@ from preflab_serve.service import Service
 
 LOG = logging.getLogger("preflab_serve")
 DONE = b"data: [DONE]\n\n"
+Work = Callable[[Row, Request, Account], Coroutine[Any, Any, Response]]
+"""Answers what stands in the body of a request, and closes its account."""
 
 
 @dataclass(frozen=True)
@@ -70,63 +73,52 @@ class Routes:
 
     async def completions(self, request: Request) -> Response:
         """A text, continued."""
-        return await self._asked(request, asking.completion)
+        return await self._noted(request, partial(self._asked, asking.completion))
 
     async def chat(self, request: Request) -> Response:
         """A turn of a conversation."""
-        return await self._asked(request, asking.chat)
+        return await self._noted(request, partial(self._asked, asking.chat))
 
     async def moderations(self, request: Request) -> Response:
         """What the guards in front of a model say of texts."""
+        return await self._noted(request, self._moderated)
+
+    async def _noted(self, request: Request, work: Work) -> Response:
+        """Answer a request as long as its client waits, within the limits of its key, and note it
+        in the log of use."""
         account = Account(self.service, request.scope[WHO], request.url.path)
         try:
             account.begin()
-            name, texts = asking.moderation(parse(await request.body()))
-            name, rows = await self.service.moderated(name, texts)
+            row = parse(await request.body())
+            return await _waited_for(request, work(row, request, account))
         except Refused as refused:
             account.close(refused.status)
             raise
         except BaseException:
             account.close(500)
             raise
+
+    async def _moderated(self, row: Row, request: Request, account: Account) -> Response:
+        name, texts = asking.moderation(row)
+        name, rows = await self.service.moderated(name, texts)
         account.close(200)
         return JSON(shapes.moderation(rows, name))
 
-    async def _asked(self, request: Request, read: Callable[[Row], Asked]) -> Response:
-        """Answer a request, within the limits of its key, and note it in the log of use."""
-        account = Account(self.service, request.scope[WHO], request.url.path)
-        try:
-            account.begin()
-            asked = read(parse(await request.body()))
-            account.answering = answering = await self.service.begin(asked)
-            account.reserve()
-            return await self._answer(request, asked, answering, account)
-        except Refused as refused:
-            account.close(refused.status)
-            raise
-        except BaseException:
-            account.close(500)
-            raise
-
-    async def _answer(
-        self, request: Request, asked: Asked, answering: Answering, account: Account
+    async def _asked(
+        self, read: Callable[[Row], Asked], row: Row, request: Request, account: Account
     ) -> Response:
         """Sample, and show what grows or what is whole. Log-probabilities are those of whole
         responses, and what a guard checks is whole too: such a stream begins at the end."""
-        watching = asyncio.create_task(_watch(request, account))
-        service = self.service
-        grows = asked.stream and asked.logprobs is None and not answering.checkings
-        try:
-            if grows:
-                service.sample(answering, answering.rows, ())
-                grown = self._stream(answering, watching, account)
-                return StreamingResponse(grown, media_type="text/event-stream")
-            await service.whole(answering)
-            logprobs = await self._logprobs(answering)
-        except BaseException:
-            watching.cancel()
-            raise
-        watching.cancel()
+        asked = read(row)
+        account.answering = answering = await self.service.begin(asked)
+        account.reserve()
+        if asked.stream and asked.logprobs is None and not answering.checkings:
+            self.service.sample(answering, answering.rows, ())
+            watching = asyncio.create_task(_watch(request, account))
+            grown = self._stream(answering, watching, account)
+            return StreamingResponse(grown, media_type="text/event-stream")
+        await self.service.whole(answering)
+        logprobs = await self._logprobs(answering)
         account.close(200)
         if asked.stream:
             made = _all(_pieces(answering, logprobs))
@@ -182,11 +174,29 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
                 growing.remove(row)
 
 
+async def _waited_for(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """What some work gives. It ends where it is when the client hangs up: whatever it waits for, a
+    guard too, is told so. Raises `Refused` then."""
+    working, hanging_up = asyncio.create_task(work), asyncio.create_task(_hangs_up(request))
+    try:
+        await asyncio.wait([working, hanging_up], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise gone()
+        return working.result()
+    finally:
+        working.cancel()
+        hanging_up.cancel()
+
+
 async def _watch(request: Request, account: Account) -> None:
-    """Stop sampling when the client hangs up, be it before the first piece of a stream."""
+    """Stop sampling when the client of a stream hangs up, be it before the first piece."""
+    await _hangs_up(request)
+    account.close(499)
+
+
+async def _hangs_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    account.close(499)
 
 
 async def _all(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -15,6 +15,8 @@ CHANCE = 1e-3
 """Of one false alarm of sudden volume in a look at all keys, if requests came independently."""
 TIMES = 2.0
 """Smaller increases are not called sudden."""
+Count = tuple[int, int]
+"""Requests of a key for which something is true, and all that may be."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +83,35 @@ def overview(requests: Sequence[Request], hours: float = 1.0) -> Overview:
     """The numbers of a log, the oldest request first. Moderations, and requests that were refused
     for their form, are counted, and are in no rate. hours: the newest, whose volume is compared
     with the hours before."""
-    judged = [one for one in requests if one.judged]
-    names = sorted(set().union(*(one.against for one in judged)))
-    categories = {name: _share(judged, [name in one.against for one in judged]) for name in names}
-    keys = Counter(one.key for one in requests)
-    used = [key_use(key, requests, judged, hours, len(keys)) for key, _ in keys.most_common()]
+    by_key: dict[str, list[Request]] = {}
+    for one in requests:
+        by_key.setdefault(one.key, []).append(one)
+    judged = {key: [one for one in own if one.judged] for key, own in by_key.items()}
+    found = {
+        key: Counter(name for one in own for name in one.against) for key, own in judged.items()
+    }
+    against = {key: (sum(map(_has_against, own)), len(own)) for key, own in judged.items()}
+    blocked = {key: (sum(map(_is_blocked, own)), len(own)) for key, own in judged.items()}
+    categories = {
+        name: _share([(found[key][name], len(own)) for key, own in judged.items()])
+        for name in sorted(set().union(*found.values()))
+    }
     first, last = (requests[0].at, requests[-1].at) if requests else (0.0, 0.0)
-    blocked = _share(judged, [one.blocked for one in judged])
-    return Overview(len(requests), first, last, categories, blocked, tuple(used))
+    used = [
+        key_use(
+            *(key, own, _beside(key, against), _beside(key, blocked)),
+            sudden([one.at for one in own], first, last, hours, len(by_key)),
+        )
+        for key, own in sorted(by_key.items(), key=lambda item: -len(item[1]))
+    ]
+    all_blocked = _share([*blocked.values()])
+    return Overview(len(requests), first, last, categories, all_blocked, tuple(used))
 
 
 def key_use(
-    key: str, requests: Sequence[Request], judged: Sequence[Request], hours: float, keys: int
+    key: str, own: Sequence[Request], against: Share, blocked: Share, burst: Sudden | None
 ) -> KeyUse:
-    """What one key did, beside the others. keys: how many are looked at."""
-    own = [one for one in requests if one.key == key]
-    mine = [one for one in judged if one.key == key]
-    others = [one for one in judged if one.key != key]
-    against, blocked = (
-        Share(_share(mine, map(of, mine)), _share(others, map(of, others)))
-        for of in (_has_against, _is_blocked)
-    )
+    """What one key did. own: its requests."""
     return KeyUse(
         key=key,
         requests=len(own),
@@ -111,7 +121,7 @@ def key_use(
         failed=sum(one.failed for one in own),
         against=against,
         blocked=blocked,
-        sudden=sudden([one.at for one in own], requests[0].at, requests[-1].at, hours, keys),
+        sudden=burst,
     )
 
 
@@ -123,12 +133,20 @@ def _is_blocked(one: Request) -> bool:
     return one.blocked
 
 
-def _share(requests: Sequence[Request], which: Iterable[bool]) -> Measure:
-    """The share of some requests [N] for which something [N] is true. Of one key every request is a
-    unit, of several every key."""
-    units = [one.key for one in requests]
-    own = units if len(set(units)) > 1 else None
-    return intervals.bounded_mean([float(one) for one in which], units=own)
+def _beside(key: str, counts: Mapping[str, Count]) -> Share:
+    """The share of a key, and that of the others."""
+    others = [count for other, count in counts.items() if other != key]
+    return Share(_share([counts[key]]), _share(others))
+
+
+def _share(counts: Iterable[Count]) -> Measure:
+    """The share of the requests of some keys for which something is true. Of one key every request
+    is a unit, of several every key."""
+    some = [(hits, requests) for hits, requests in counts if requests]
+    if len(some) == 1:
+        ((hits, requests),) = some
+        return intervals.bounded_mean([1.0] * hits + [0.0] * (requests - hits))
+    return intervals.bounded_ratio([hits for hits, _ in some], [number for _, number in some])
 
 
 def sudden(
