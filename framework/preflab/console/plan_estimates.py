@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from preflab.errors import UserError
 from preflab.jobs import gpus
-from preflab.planning.asking import missing
+from preflab.planning.asking import inspect, missing
 from preflab.planning.estimates import estimate
 from preflab.planning.reading import Job
 from preflab.planning.run import Run, Stage
@@ -24,6 +24,9 @@ GFLOPS = "--gflops"
 YARDSTICK = 1e11
 """Operations per second of a processor at which a time is named: what two cores do in float32, more
 or less."""
+NARROW = 128
+"""Below this width a model's time is that of calls between its products, not of its arithmetic: at
+128 it still has two fifths of a processor's speed (tests/benchmarks/README.md)."""
 Ahead = Sequence[tuple[Run, Stage]]
 """Stages that are to be computed, each with a run that does."""
 
@@ -94,9 +97,13 @@ def _by_sizes(ahead: Ahead, speed: float) -> list[str]:
         for run, stage, guess in found
     )
     tokens = max(guess.tokens for _, _, guess in found)
+    shapes = (inspect(run.choices["policy"]).shape for run, _, _ in found)
+    narrow = any(shape is not None and shape.width < NARROW for shape in shapes)
+    longer = " A model as small as this takes several times as long." if narrow else ""
     return [
         f"Reckoned from the sizes in the config, with rows of at most {tokens} tokens. Times are "
-        f"rough: arithmetic divided by a speed, not measured; {GFLOPS} N gives another speed.",
+        f"rough: arithmetic divided by a speed, not measured; {GFLOPS} N gives another speed."
+        f"{longer}",
         *(f"- {_times(name, number)}: {words}" for (name, words), number in lines.items()),
     ]
 

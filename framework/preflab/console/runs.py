@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -139,7 +140,8 @@ def _short(words: Sequence[str]) -> str:
 
 def _own_words(found: Sequence[FoundRun]) -> Iterator[list[str]]:
     """What was typed for each run, without seeds: of a job what not all jobs have that its multirun
-    is going to run."""
+    is going to run. What few of the runs have comes first: where there is not room for all, what
+    tells them apart is seen."""
     whole = {run.folder: multirun_of(run.folder) for run in found}
     jobs = {place: read_jobs(place) for place in whole.values() if place is not None}
     common: dict[Path | None, set[str]] = {
@@ -147,10 +149,12 @@ def _own_words(found: Sequence[FoundRun]) -> Iterator[list[str]]:
         for place, words in jobs.items()
         if len(words) > 1
     }
-    for run in found:
+    typed = [[str(word) for word in run.manifest.get("overrides") or ()] for run in found]
+    number = Counter(word for words in typed for word in dict.fromkeys(words))
+    for run, words in zip(found, typed, strict=True):
         shared = common.get(whole[run.folder], ())
-        typed = [str(word) for word in run.manifest.get("overrides") or ()]
-        yield [word for word in typed if word not in shared and not _tells_no_arm(word)]
+        own = [word for word in words if word not in shared and not _tells_no_arm(word)]
+        yield sorted(own, key=number.__getitem__)
 
 
 def _tells_no_arm(word: str) -> bool:

@@ -11,12 +11,11 @@ from preflab.planning.run import Run
 
 
 def judges_itself(run: Run) -> Iterator[str]:
-    """A sentence for each reward component of the evaluation that the run uses elsewhere too: it
-    finds good what was chosen by itself. Components are the same if they read the same from outside
-    (a folder), or, where they read nothing, if their configs are equal; of any kind if they look
-    for the same word. Configs say by a method ``looks_for()`` for which words they do."""
-    evaluation = list(run.choices["evaluation"].all()) if "evaluation" in run.choices else []
-    judges = [choice for choice in evaluation if choice.component.kind == "reward_model"]
+    """A sentence for each component that judges in the evaluation and that the run uses elsewhere
+    too: it finds good what was chosen by itself. Components are the same if they read the same from
+    outside (a folder), or, where they read nothing, if their configs are equal; of any kind if they
+    look for the same word. Configs say by a method ``looks_for()`` for which words they do."""
+    judges = list(_judges(run.choices["evaluation"])) if "evaluation" in run.choices else []
     names = {choice.key for choice in judges}
     others = [choice for choice in run.all_choices() if choice.key not in names]
     for judge in judges:
@@ -27,6 +26,18 @@ def judges_itself(run: Run) -> Iterator[str]:
                 "chosen by a judge looks better to it than it is. Judge by people, by another "
                 "classifier or, in a simulated world, by its truth (gold)."
             )
+
+
+def _judges(evaluation: Choice) -> Iterator[Choice]:
+    """Its reward components, and what else its evaluators judge by: a config names such fields in
+    ``judges``."""
+    for owner in evaluation.all():
+        others = {f"{owner.key}.{field}" for field in getattr(owner.config, "judges", ())}
+        for nested in owner.nested:
+            if nested.key in others:
+                yield from nested.all()
+            elif nested.component.kind == "reward_model":
+                yield nested
 
 
 def _alike(judge: Choice, other: Choice) -> bool:

@@ -166,7 +166,7 @@ def _unread(run: Run) -> Iterator[str]:
         needed.add("demonstrations")
     for record_type in (t for t in RECORD_TYPES if t in run.choices and t not in needed):
         yield (
-            f"{record_type}={run.choices[record_type].name}: no stage of this run reads them. "
+            f"{run.typed(record_type)}: no stage of this run reads them. "
             f"{record_type}=null leaves them out."
         )
 
@@ -318,7 +318,7 @@ def _check_compile(environment: Environment) -> None:
         return
     source = environment.policy_source
     if not isinstance(source, Compiles):
-        raise UserError(NOT_COMPILED.format(f"policy={environment.run.choices['policy'].name}"))
+        raise UserError(NOT_COMPILED.format(environment.run.typed("policy")))
     source.check_compile()
     device = runtime.device.type
     if runtime.config.device is Device.cuda and device != "cuda":
@@ -337,7 +337,7 @@ def _check_engine(environment: Environment, pending: Sequence[Stage]) -> None:
         if samples and list(rates(stage.choice.config, stage.choice.key)):
             context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
             if not reads_parts(context.rollout()):
-                raise UserError(CANNOT_READ.format(f"rollout={run.choices['rollout'].name}"))
+                raise UserError(CANNOT_READ.format(run.typed("rollout")))
 
 
 def _check_tokenizers(environment: Environment) -> None:

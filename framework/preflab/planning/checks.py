@@ -87,7 +87,7 @@ def _lacks_of(run: Run, group: str, counts: Mapping[str, int]) -> list[Lack]:
 def _lacks(
     run: Run, group: str, need: str, counts: Mapping[str, int], without: str
 ) -> Iterator[Lack]:
-    choice = f"{group}={run.choices[group].name}"
+    choice = run.typed(group)
     word, _, role = str(need).partition(":")
     splits = role.split(",") if role and word in RECORD_TYPES else []
     if word not in NEEDS or not set(splits) <= set(SPLITS):
@@ -136,23 +136,24 @@ def _lacks_reward_model(run: Run, group: str) -> str:
 
 
 def _lacks_members(run: Run, group: str) -> str:
-    lack, reward = _lacks_reward_model(run, group), run.choices["reward_model"]
-    if lack or getattr(reward.config, "of_members", bool)():
+    lack, config = _lacks_reward_model(run, group), run.choices["reward_model"].config
+    if lack or getattr(config, "of_members", bool)():
         return lack
     return (
         "needs the rewards of several members, for example of groups of people, and "
-        f"reward_model={reward.name} gives one for all. Choose reward_model=kwise_groups, with any "
-        "welfare but worst and without weights_by_tag, or a combination: reward_model=sum."
+        f"{run.typed('reward_model')} gives one for all. Choose reward_model=kwise_groups, with "
+        "any welfare but worst and without weights_by_tag, or a combination: reward_model=sum."
     )
 
 
 def _lacks_variance(run: Run, group: str) -> str:
-    lack, reward = _lacks_reward_model(run, group), run.choices["reward_model"]
-    if lack or getattr(reward.config, "of_variance", bool)():
+    lack, config = _lacks_reward_model(run, group), run.choices["reward_model"].config
+    if lack or getattr(config, "of_variance", bool)():
         return lack
     return (
-        "needs a reward model that says how much people differ about a response, and reward_model="
-        f"{reward.name} says what it is worth alone. Choose reward_model=kwise_mean_variance."
+        "needs a reward model that says how much people differ about a response, and "
+        f"{run.typed('reward_model')} says what it is worth alone. Choose "
+        "reward_model=kwise_mean_variance."
     )
 
 
@@ -177,9 +178,9 @@ def _lacks_opinions(run: Run, group: str) -> str:
     if lack or not inspect(labeler).on_record:
         return lack
     return (
-        f"asks people what they think of responses that nobody has shown them, but labeler="
-        f"{labeler.name} knows only what its people have said of others. Choose a labeler who can "
-        "be asked."
+        "asks people what they think of responses that nobody has shown them, but "
+        f"{run.typed('labeler')} knows only what its people have said of others. Choose a labeler "
+        "who can be asked."
     )
 
 
@@ -189,7 +190,7 @@ def _lacks_ratings(run: Run, group: str) -> str:
     if not cure:  # those of the data are looked at when they are read
         return ""
     return (
-        f"needs a rating of each response, but labeler={labeler.name} ranks without rating: {cure}."
+        f"needs a rating of each response, but {run.typed('labeler')} ranks without rating: {cure}."
     )
 
 
@@ -204,7 +205,7 @@ def _lacks_gold(run: Run, group: str) -> str:
     else:
         cure = "Use data=microworld."
     return (
-        f"needs the true utility of responses, but data={data.name} is not a simulated world. "
+        f"needs the true utility of responses, but {run.typed('data')} is not a simulated world. "
         f"{cure}"
     )
 
@@ -214,8 +215,8 @@ def _lacks_pretraining(run: Run, group: str) -> str:
     if inspect(policy).pretrained or run.makes_stage("pretrain"):
         return ""
     return (
-        f"needs a policy with pretrained weights, but policy={policy.name} starts from random ones "
-        "and pretrain=none. Use pretrain=documents or policy=pretrained policy.path=FOLDER."
+        f"needs a policy with pretrained weights, but {run.typed('policy')} starts from random "
+        "ones and pretrain=none. Use pretrain=documents or policy=pretrained policy.path=FOLDER."
     )
 
 
@@ -236,7 +237,7 @@ def _lacks_role(run: Run, group: str, need: str) -> str:
         says = choice.component.checkpoint
         with blamed(choice):
             lack = says(choice.config, checkpoint) if says else ""
-        return f"{wants}, but {choice.key}={choice.name} {lack}." if lack else ""
+        return f"{wants}, but {run.typed(choice.key)} {lack}." if lack else ""
     brought = maker is run.graph[run.graph.makers("base")[0]] and _brings_weights(run)
     if word == "policy" or made or brought or not maker.optional:
         return ""
@@ -272,7 +273,7 @@ def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group:
     else:
         other = ""
     return (
-        f"needs {record_type}, but {source.key}={source.name} has none. Give them with "
+        f"needs {record_type}, but {run.typed(source.key)} has none. Give them with "
         f"{_place(run, record_type)}=FILE{f', or {other}' if other else ''}."
     )
 

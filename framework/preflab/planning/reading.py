@@ -63,7 +63,7 @@ def job_from(config: DictConfig, hydra: Any, known: Known | None = None) -> Job:
     """The job of a config and of Hydra's own part, checked."""
     plain, sources = resolved(config), hydra.runtime.config_sources
     return Job(
-        run=read(plain, registry(), known),
+        run=read(plain, registry(), known, _presets(hydra)),
         config=plain,
         config_name=str(hydra.job.config_name),
         overrides=[str(word) for word in hydra.overrides.task],
@@ -97,11 +97,22 @@ def check_jobs(line: CommandLine) -> list[Job]:
     return jobs[: len(line.jobs)]
 
 
-def read(config: Mapping[str, Any], registry: Registry, known: Known | None = None) -> Run:
+def _presets(hydra: Any) -> dict[str, str]:
+    """The options that config groups were composed from, by Hydra's own part of a config."""
+    return {str(group): str(name) for group, name in hydra.runtime.choices.items()}
+
+
+def read(
+    config: Mapping[str, Any],
+    registry: Registry,
+    known: Known | None = None,
+    presets: Mapping[str, str] | None = None,
+) -> Run:
     """The run of a composed config, given as plain values. `UserError` for anything that is wrong,
     before any work. known: pass the same mapping for the jobs of a study, which then share their
-    typed configs."""
-    run = only_wanted(_with_precision(_settled(chosen(config, registry, known))))
+    typed configs. presets: the options that its groups were composed from, for messages."""
+    parts = replace(chosen(config, registry, known), presets=presets or {})
+    run = only_wanted(_with_precision(_settled(parts)))
     check(run)
     check_objective(run)
     check_decisive(run)

@@ -49,11 +49,17 @@ class Run:
     those that cannot be used yet."""
     said: tuple[str, ...] = ()
     """What was decided for this machine, in sentences for people."""
+    presets: Mapping[str, str] = field(default_factory=dict)
+    """By config group: the option that it was composed from, as it is typed."""
 
     @property
     def preparation(self) -> tuple[Choice, ...]:
         """What records pass before a stage reads them: filters, then transforms, each in order."""
         return (*self.filters, *self.transforms)
+
+    def typed(self, group: str) -> str:
+        """What chooses the component of a config group on a command line: ``algorithm=grpo``."""
+        return f"{group}={self.presets.get(group, self.choices[group].name)}"
 
     def all_choices(self) -> Iterator[Choice]:
         """Every chosen component, nested ones, filters, transforms and trackers included."""

@@ -119,11 +119,12 @@ def name_of(origin: Path, folder: Path) -> str:
     """How the files of a model folder name another folder: an artifact beside theirs by its place
     among the artifacts, a model of the hub by its id, any other folder by its own name. Where these
     lie on this machine means nothing on another."""
-    artifacts = origin.parent.parent
+    place = origin.absolute()
+    artifacts = place.parent.parent
+    if artifacts in folder.absolute().parents:
+        return str(place.relative_to(artifacts))
     if not origin.is_absolute():
         return str(origin)
-    if artifacts in folder.absolute().parents:
-        return str(origin.relative_to(artifacts))
     if origin.parent.name == "snapshots" and artifacts.name.startswith("models--"):
         return artifacts.name.removeprefix("models--").replace("--", "/", 1)
     return origin.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from preflab import option
 from preflab_builtin.guard.config import ChainConfig, Part, WordsConfig, seconds_option
@@ -61,6 +61,8 @@ class RefusalConfig:
     seconds: float = seconds_option()
     label: str = option("refusal", "measures are LABEL/harmful and LABEL/benign")
 
+    judges: ClassVar[tuple[str, ...]] = ("recogniser",)
+
     def measured(self) -> tuple[str, ...]:
         """The shares, also by tag; two more where the embedded world knows."""
         kinds = [f"{self.label}/{kind}" for kind in ("harmful", "benign")]
@@ -108,6 +110,8 @@ class XSTestConfig:
     flag: str = option("refusal", FLAG)
     seconds: float = seconds_option()
     label: str = option("xstest", "measures are LABEL/harmful and LABEL/benign, and .../TYPE")
+
+    judges: ClassVar[tuple[str, ...]] = ("recogniser",)
 
     def measured(self) -> tuple[str, ...]:
         """The shares, also by type."""

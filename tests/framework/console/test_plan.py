@@ -144,6 +144,14 @@ def test_a_plan_says_what_it_may_take_and_by_which_run(
     assert "not measured" in reckoned
 
 
+@pytest.mark.parametrize(("width", "said"), [(64, True), (128, False)])
+def test_that_a_narrow_model_takes_longer_is_said(
+    width: int, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _planned(capsys, *ALONE, "labeler=none", "reward_model=none", f"policy.width={width}")[1]
+    assert ("A model as small as this takes several times as long." in text) is said
+
+
 def test_a_gpu_that_is_not_here_can_be_planned_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

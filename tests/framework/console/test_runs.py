@@ -124,6 +124,14 @@ def test_what_was_typed_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["overrides"] for row in rows if row["folder"].endswith("alone")] == [words]
 
 
+def test_words_that_tell_runs_apart_are_seen_first(capsys: pytest.CaptureFixture[str]) -> None:
+    common = [f"data.option_{i}=0.12345" for i in range(5)]
+    for coef in "12":
+        write(Path("runs/config") / coef, overrides=[*common, f"a.coef={coef}"])
+    cells = arms(capsys)
+    assert [cells[f"runs/config/{coef}"].split()[0] for coef in "12"] == ["a.coef=1", "a.coef=2"]
+
+
 def test_a_name_lists_the_runs_of_a_multirun(capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("runs/config/m/0"))
     Path("runs/config/m/ledger.jsonl").touch()

@@ -69,3 +69,19 @@ def test_two_judges_of_one_evaluation_may_be_the_same() -> None:
     one = choice("evaluation.x.scorer", "reward_model", "abc")
     both = choice("evaluation.y", "evaluator", "", "", one, replace(one, key="evaluation.y.scorer"))
     assert said(both) == []
+
+
+def test_a_guard_that_an_evaluator_judges_by_is_a_judge_and_one_that_it_tries_is_none() -> None:
+    @dataclass
+    class Recognising(Config):
+        judges = ("recogniser",)
+
+    def said_of(field: str) -> list[str]:
+        guard = choice(f"evaluation.x.{field}", "guard", "abc")
+        owner = choice("evaluation.x", "evaluator", "", "", guard)
+        owner = replace(owner, config=Recognising())
+        return said(owner, choice("algorithm.guard", "guard", "abc calibrated on a file"))
+
+    named = "judges by the same model or words as algorithm.guard"
+    assert said_of("recogniser") == [f"evaluation.x.recogniser {named}"]
+    assert said_of("guard") == []

@@ -167,7 +167,7 @@ def test_all_that_is_missing_is_one_message_with_a_command_that_works(tmp_path: 
         job_of(compose(base, with_hydra=True))
     lacks = str(caught.value).splitlines()
     assert [lack.split()[0] for lack in lacks] == [
-        *("pretrain=documents", "sft=demonstrations", "algorithm=ppo", "evaluation=suite")
+        *("pretrain=documents", "sft=demonstrations", "algorithm=ppo_ptx", "evaluation=ladder")
     ]  # and no command: a policy without weights needs documents
     with pytest.raises(UserError) as caught:
         job_of(compose([*base, "pretrain=none"], with_hydra=True))

@@ -128,6 +128,11 @@ def test_a_saved_adapter_names_no_folder_of_this_machine(origin: str, name: str)
     assert name_of(Path(origin), Path("/home/me/artifacts/algorithm-2/model")) == name
 
 
+def test_nor_where_the_artifacts_are_given_by_a_relative_path() -> None:
+    found = name_of(Path("artifacts/sft-1/model"), Path("artifacts/algorithm-2/model"))
+    assert found == "sft-1/model"
+
+
 def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
     policy = adapted(base(Family.llama, tmp_path))
     model = policy.scalar_model(torch.Generator().manual_seed(3))
