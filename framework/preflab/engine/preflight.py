@@ -3,6 +3,7 @@ be used looks at its inputs once."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +58,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
     ahead = [*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run)]
-    ahead += [*_of_devices(environment), *unmeasured(run)]
+    ahead += [*_of_devices(environment), *unmeasured(run), *_truth_as_text(run)]
     notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
@@ -169,6 +170,19 @@ def _unread(run: Run) -> Iterator[str]:
             f"{run.typed(record_type)}: no stage of this run reads them. "
             f"{record_type}=null leaves them out."
         )
+
+
+def _truth_as_text(run: Run) -> Iterator[str]:
+    """Texts that are the word True or False: a file's ``no`` or ``on`` without quotes is one."""
+    configs = [(choice.key, choice.config) for choice in run.all_choices()]
+    for key, config in (*configs, ("", run.settings)):
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if isinstance(value, str) and value in ("True", "False") and value != field.default:
+                yield (
+                    f"{f'{key}.{field.name}'.lstrip('.')} is the text '{value}': YAML reads yes, "
+                    "no, on, off, true and false as that. If you mean the word, put it into quotes."
+                )
 
 
 def _of_offload(run: Run) -> Iterator[str]:

@@ -50,6 +50,18 @@ def groups_told(rankings: Sequence[Ranking]) -> str:
     return said
 
 
+def without_head(known: Iterable[str], held_out: Iterable[Ranking]) -> Iterator[str]:
+    """A sentence on groups whose rankings are all held out. known: the groups that have heads."""
+    lost = sorted({ranking.group for ranking in held_out if ranking.group} - set(known))
+    if lost:
+        named = ", ".join(lost[:SHOWN]) + (f" and {len(lost) - SHOWN} more" * (len(lost) > SHOWN))
+        yield (
+            f"No head for {named}: all their rankings are held out (validation or test), so that "
+            "there is nothing to learn from, and their wishes have no weight. Give more rankings "
+            "of theirs, put them into the training split ('split' of a row), or join groups."
+        )
+
+
 def few_pairs(counts: Mapping[str, int], config: Weighing) -> Iterator[str]:
     """A sentence on groups with few pairs to learn from, by the pairs of each group."""
     few = sorted((number, name) for name, number in counts.items() if number < FEW)
@@ -81,6 +93,8 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
         refuse_names(wanted, counted(rankings), key)
         yield groups_told(rankings)
         yield from few_pairs(pairs(rankings), config)
+        held_out = (*context.rankings("validation"), *context.rankings("test"))
+        yield from without_head(counted(rankings), held_out)
     elif wanted and (known := config.member_names(context)):
         refuse_names(wanted, known, key)
     refuse_tags(config.weights_by_tag, context, key)

@@ -229,6 +229,13 @@ def test_records_of_their_own_that_nobody_reads_are_said(sft: str, read: bool) -
     assert not [s for s in said("sft=none") if "no stage of this run reads them" in s]
 
 
+@pytest.mark.parametrize(("typed", "told"), [("true", True), ("on", False), ("'true'", False)])
+def test_a_truth_value_that_became_a_text_is_said(typed: str, told: bool) -> None:
+    """On a command line on is a word, and what stands in quotes is what it is."""
+    found = [s.partition(":")[0] for s in said(f"note={typed}") if "YAML reads yes" in s]
+    assert found == (["note is the text 'True'"] if told else [])
+
+
 def test_a_plan_names_the_job_that_is_refused() -> None:
     with pytest.raises(UserError, match=r"fails: say .*\n\(in the job .*algorithm.says=fail"):
         commands.run("plan", ["-m", *WORDS, "algorithm.says=one,fail"])
