@@ -150,16 +150,12 @@ def is_divided(value: Any) -> bool:
 
 
 def parted(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """This process's part of a whole tensor, on the device of ``like`` and divided as it is; the
-    tensor itself if that is not divided or has another shape."""
+    """This process's part of a whole tensor, as a copy on the device of ``like`` and divided as it
+    is; the tensor itself if that is not divided or has another shape."""
     if not is_divided(like) or is_divided(value) or value.shape != like.shape:
         return value
-    from torch.distributed.tensor import distribute_tensor
-
     tensor: Any = like
-    return distribute_tensor(
-        value.to(like.device), tensor.device_mesh, tensor.placements, src_data_rank=None
-    )
+    return _of_rows(lambda first, end: value[first:end].clone(), value.shape, tensor.device_mesh)
 
 
 def local(value: torch.Tensor) -> torch.Tensor:
@@ -182,14 +178,16 @@ def divided(
     rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], division: Division
 ) -> torch.Tensor:
     """A divided tensor of which each process gives its own rows: from one to below another."""
+    return _of_rows(rows, shape, _mesh(division.device, division.world))
+
+
+def _of_rows(rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], mesh: Any) -> Any:
     import torch
     from torch.distributed.tensor import DTensor, Shard
 
-    mesh = _mesh(division.device, division.world)
-    each = -(-shape[0] // division.world)
-    rank = mesh.get_local_rank()
+    each, rank = -(-shape[0] // mesh.size()), mesh.get_local_rank()
     first, end = (min(n * each, shape[0]) for n in (rank, rank + 1))
-    own = rows(first, end).to(division.device)
+    own = rows(first, end).to(mesh.device_type)
     assert own.shape == (end - first, *shape[1:]), f"{tuple(own.shape)} of {tuple(shape)}"
     whole_like = torch.empty(shape, device="meta")
     return DTensor.from_local(
