@@ -35,8 +35,9 @@ KEEP = 2
 PIECE = 1 << 26
 """Bytes of tensors in one file, about (a tensor is never divided): what is in memory some times
 over while it is written (`preflab.memory.COPIES`)."""
-SMALL = 1 << 20
-"""Bytes of a tensor that is worth no part of a map."""
+SMALL = 1 << 24
+"""Bytes of a tensor that is read whole where others are in the map of their file: what is no matrix
+of weights, and may be kept as it is."""
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _TENSOR, _SHAPE = "\x00tensor", "\x00shape"
 Rows = Callable[[int, int], "torch.Tensor"]

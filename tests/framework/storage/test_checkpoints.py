@@ -111,9 +111,12 @@ def test_parts_are_read_by_another_number_of_processes_with_few_openings(
     assert {tensor.shape for tensor in again.values()} == {(0, 4)}
 
 
-def test_a_process_that_needs_some_rows_has_no_copy_of_the_whole(tmp_path: Path) -> None:
+def test_a_process_that_needs_some_rows_has_no_copy_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a checkpoint that process 0 wrote alone a tensor of 2 MB is in the map of its file, from
     which the rows are copied; a small one is not, and reading everything maps nothing."""
+    monkeypatch.setattr(checkpoints, "SMALL", 1 << 20)
     whole = torch.randn(4, 2**17)
     state = {"large": whole, "small": torch.ones(3)}
     folder = checkpoints.save(tmp_path, 1, state)

@@ -261,6 +261,12 @@ def test_an_address_is_http(address: str) -> None:
     assert [key for key, _ in VLLMConfig(server=address).check()] == ["server"]
 
 
+def test_an_address_is_that_of_the_server_and_not_of_its_api() -> None:
+    ((key, problem),) = VLLMConfig(server="http://a:8000/v1/").check()
+    assert (key, "leave /v1 out" in problem) == ("server", True)
+    assert not list(VLLMConfig(server="https://a/behind/a/proxy").check())
+
+
 def test_a_lost_connection_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lost, ask = [ConnectionResetError(), ConnectionRefusedError()], urllib.request.urlopen
 
