@@ -40,6 +40,7 @@ class Division:
 
 
 _current: ContextVar[Division | None] = ContextVar("division", default=None)
+_found: ContextVar[list[nn.Module] | None] = ContextVar("found", default=None)
 
 
 @contextlib.contextmanager
@@ -51,6 +52,17 @@ def dividing(division: Division | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(before)
+
+
+@contextlib.contextmanager
+def noticing() -> Iterator[list[nn.Module]]:
+    """The modules that are divided within it: who has one takes part in all of its passes."""
+    found: list[nn.Module] = []
+    before = _found.set(found)
+    try:
+        yield found
+    finally:
+        _found.reset(before)
 
 
 def current_division() -> Division | None:
@@ -79,6 +91,8 @@ def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> No
     if rows is not None:
         _fill(module, rows, division)
     object.__setattr__(module, _EMPTY, (empty, division))  # no part of the module
+    if (found := _found.get()) is not None:
+        found.append(module)
     module.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
     with torch.no_grad():  # else the parameters would be whole ones where nothing is let go of
         inside(module, _nothing)  # torch takes for the root what runs first
@@ -181,7 +195,9 @@ def divided(
     return _of_rows(rows, shape, _mesh(division.device, division.world))
 
 
-def _of_rows(rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], mesh: Any) -> Any:
+def _of_rows(
+    rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], mesh: Any
+) -> torch.Tensor:
     import torch
     from torch.distributed.tensor import DTensor, Shard
 
