@@ -170,11 +170,11 @@ class Case:
             procedure,
             context.streams,
             own,
-            CheckpointConfig(every_steps=1),
+            CheckpointConfig(every_steps=1, sharded=self.parts),
             lambda hook, **shown: None,
             context.runtime.agreed,
             is_main(),
-            parts=Parts(context.runtime) if self.parts and context.runtime.is_sharded else None,
+            parts=Parts(context.runtime) if context.runtime.is_sharded else None,
             together=lambda check: together(context.runtime, check),
         ).run()
         context.runtime.gather([0])

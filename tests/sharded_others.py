@@ -22,7 +22,7 @@ from preflab_builtin.evaluation.config import (
 from preflab_builtin.evaluation.suite import EvaluationSuite
 from preflab_builtin.group.config import GroupConfig, GroupKLConfig
 from preflab_builtin.group.training import group
-from preflab_builtin.preference.config import PreferenceConfig
+from preflab_builtin.preference.config import Loss, PreferenceConfig
 from preflab_builtin.preference.training import Preference
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.scoring import trained as trained_reward
@@ -47,6 +47,8 @@ class Others:
 
     sharding: Sharding = Sharding.none
     reshard: bool = True
+    losses: tuple[Loss, ...] = (Loss.dpo,)
+    """Of pairs; the policy that one of them trains is evaluated."""
 
     def __call__(self, folder: Path) -> None:
         optimizer = OptimizerConfig(lr=1e-3, eps=1e-5)
@@ -63,8 +65,10 @@ class Others:
                 SFTConfig(batch=3, optimizer=optimizer), self.context(folder)
             ),
             "rloo": group(rloo, self.context(folder)),
-            "dpo": Preference(PreferenceConfig(batch=3, optimizer=optimizer), self.context(folder)),
         }
+        for loss in self.losses:
+            pairs = PreferenceConfig(batch=3, optimizer=optimizer, loss=loss)
+            made[loss.value] = Preference(pairs, self.context(folder))
         rows = {}
         for name, procedure in made.items():
             rows[name] = [dict(procedure.step(i)) for i in range(STEPS)]
@@ -76,7 +80,7 @@ class Others:
             (folder / "rows.json").write_text(json.dumps(rows))
 
     def evaluated(self, folder: Path) -> dict[str, float]:
-        """What is measured of DPO's policy."""
+        """What is measured of the policy that pairs have trained."""
         context = self.context(folder)
         if is_main():
             policy = context.policy("initial")
@@ -86,7 +90,7 @@ class Others:
         context._reward = trained_reward(KwiseConfig(), context)
         evaluators = {"reward": RewardConfig(), "kl": KLConfig(), "documents": DocumentLossConfig()}
         config = SuiteConfig(
-            evaluators=evaluators, prompts=6, subject="sft/dpo", baseline="sft/sft"
+            evaluators=evaluators, prompts=6, subject=f"sft/{self.losses[0]}", baseline="sft/sft"
         )
         suite = EvaluationSuite(config, context)
         for index in range(suite.total_steps):

@@ -125,7 +125,8 @@ class Component:
     run. It is called once before that stage, with the records, the tokenizer and the choices of the
     run (but no model that a stage makes), for every component that a stage to be made uses. What it
     reads decides no result, so that nothing of it need be declared. It
-    raises `UserError`, with the cure for this very command, for whatever is known to fail later.
+    raises `UserError`, with the cure for this very command, for whatever is known to fail later;
+    `preflab.errors.Absent` for what is not there now, such as a server: a plan says it and goes on.
     checkpoint: (config, name) -> why its stage will keep no checkpoint of that name, with the cure,
     as the end of a sentence; "" if it may keep one. None: that is not known before the stage is
     made.

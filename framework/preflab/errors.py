@@ -21,6 +21,11 @@ class UserError(PreflabError):
     exit_code = 2
 
 
+class Absent(UserError):
+    """What a component needs is not there now, such as a server that does not answer: a run is
+    refused before any work, and a plan says so and goes on."""
+
+
 class PluginError(PreflabError):
     """A plugin is broken: names the plugin, its distribution and version, the hook or component
     (exit code 3)."""

@@ -91,7 +91,8 @@ class Procedure(Protocol):
         loop)."""
 
     def load_state_dict(self, state: State) -> None:
-        """Restore the state that an equal procedure returned."""
+        """Restore the state that an equal procedure returned. Large tensors of it may be in the map
+        of a file that goes away: copy what is kept."""
 
     def save(self, folder: Path) -> None:
         """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /

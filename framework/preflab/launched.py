@@ -12,8 +12,11 @@ from preflab.errors import UserError
 OF_ONE = {"WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1, "RANK": 0, "LOCAL_RANK": 0}
 """The numbers that launchers give each process. Their values with one process, which are also the
 least that they can be."""
+MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""By these launchers of MPI say how many processes there are. accelerate reads them too."""
 USE_FSDP = "ACCELERATE_USE_FSDP"
 ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+DEVICE = "ACCELERATE_TORCH_DEVICE"
 OTHERS = {
     "ACCELERATE_USE_DEEPSPEED": (
         "--use_deepspeed",
@@ -39,6 +42,9 @@ STRATEGIES = {"full_shard": True, "shard_grad_op": False, "no_shard": None}
 """How FSDP divides weights: whether gathered weights are let go of between the forward and the
 backward pass; None: nothing is divided."""
 _NUMBERS = {"1": "full_shard", "2": "shard_grad_op", "3": "no_shard"}
+_YES = ("y", "yes", "t", "true", "on", "1")
+_NO = ("n", "no", "f", "false", "off", "0", "")
+"""What accelerate takes for true and for false, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +93,37 @@ def launched_processes(variables: Mapping[str, str], asked: int) -> int:
     for. `UserError` if both say one and they differ."""
     numbers = {name: number(name, variables) for name in OF_ONE}  # all, before any work
     for rank, world in (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE")):
-        # A launcher may give LOCAL_RANK alone.
-        if numbers[rank] >= numbers[world] and (world == "WORLD_SIZE" or variables.get(world)):
+        # A launcher of several processes may give LOCAL_RANK alone.
+        known = world == "WORLD_SIZE" or variables.get(world) or numbers["WORLD_SIZE"] == 1
+        if numbers[rank] >= numbers[world] and known:
             raise UserError(
                 f"The environment variable {rank} is {numbers[rank]}, but with {world}="
                 f"{numbers[world]} processes are numbered from 0 to {numbers[world] - 1}. torchrun "
                 f"and accelerate launch set both; for a job without them: unset {rank} {world}."
             )
     there = numbers["WORLD_SIZE"]
+    if there == 1:
+        _check_not_by_mpi(variables)
     if there > 1 and asked not in (1, there):
         raise UserError(
             f"torchrun (or accelerate launch) started {there} processes, but runtime.processes="
             f"{asked}: leave runtime.processes out, or start {asked} processes."
         )
     return max(there, asked)
+
+
+def _check_not_by_mpi(variables: Mapping[str, str]) -> None:
+    """`UserError` for several processes that MPI started, each of which would be a job of its own,
+    or wait in accelerate for the others without end."""
+    for name in MPI:
+        number = variables.get(name, "").strip()
+        if number not in ("", "0", "1"):
+            raise UserError(
+                f"The environment variable {name} is {number}: mpirun (or srun --mpi) started "
+                f"several processes, and they do not know of each other by MPI here. Start them "
+                f"with torchrun --nproc_per_node N -m preflab ..., or one alone with "
+                f"runtime.processes=N. If each is to be a job of its own: unset {name}."
+            )
 
 
 def on_cpu(variables: Mapping[str, str], device: str) -> bool:
@@ -121,6 +144,11 @@ def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
     for name, (words, wrong) in OTHERS.items():
         if _is_true(variables, name):
             raise UserError(f"accelerate launch {words}: {wrong}")
+    if device := variables.get(DEVICE, "").strip():
+        raise UserError(
+            f"{DEVICE} is {device}, but the config alone says where to compute: give runtime.device"
+            f"=cpu or cuda, and choose among GPUs with CUDA_VISIBLE_DEVICES. Unset {DEVICE}."
+        )
     steps = variables.get(ACCUMULATION, "").strip()
     if steps not in ("", "1"):
         raise UserError(
@@ -141,9 +169,11 @@ def launched(variables: Mapping[str, str], precision: str) -> Launched | None:
 @contextlib.contextmanager
 def kept_from_accelerate() -> Iterator[None]:
     """Within it accelerate does not know of --use_fsdp: weights are divided here, and its own FSDP
-    refuses CPUs. Nor of numbers that are set to nothing, which it could not read."""
-    empty = [name for name in OF_ONE if not os.environ.get(name, "").strip()]
-    given = {name: os.environ.pop(name) for name in (USE_FSDP, *empty) if name in os.environ}
+    refuses CPUs. Nor of numbers that are set to nothing, which it could not read; nor that a single
+    process has any, by which it would wait for a store that nobody serves; nor of MPI."""
+    alone = world_size() == 1
+    hidden = [name for name in OF_ONE if alone or not os.environ.get(name, "").strip()]
+    given = {n: os.environ.pop(n) for n in (USE_FSDP, *MPI, *hidden) if n in os.environ}
     try:
         yield
     finally:
@@ -156,7 +186,15 @@ def _said(variables: Mapping[str, str], name: str) -> str:
 
 
 def _is_true(variables: Mapping[str, str], name: str) -> bool:
-    return variables.get(name, "").lower() == "true"  # as accelerate reads it
+    """Whether a variable is switched on. `UserError` for a word that means neither to accelerate,
+    which itself reads some variables by ``true`` alone and others by all of these words."""
+    given = variables.get(name, "").strip().lower()
+    if given not in (*_YES, *_NO):
+        raise UserError(
+            f"The environment variable {name} is '{given}', but must be true or false. accelerate "
+            f"launch sets it; without it: unset {name}."
+        )
+    return given in _YES
 
 
 def _check_precision(asked: str, precision: str) -> None:

@@ -9,6 +9,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 ALIGNED = 64
 """Bytes: where torch lets the memory of a tensor begin. At other addresses kernels round
 differently."""
+
+
+MOUNTS = Path("/proc/self/mounts")
+IN_MEMORY = ("tmpfs", "ramfs")
+"""File systems that have no disk."""
+
+
+def in_memory(folder: str) -> bool:
+    """Whether the files of a folder are in memory themselves; False where nothing says so."""
+    try:
+        lines = [line.split() for line in MOUNTS.read_text(errors="replace").splitlines()]
+    except OSError:
+        return False
+    place = Path(folder).resolve()
+    around = [(Path(where), kind) for _, where, kind, *_ in lines if place.is_relative_to(where)]
+    # The innermost one, and of two in one place the later one.
+    kinds = [kind for _, kind in sorted(around, key=lambda found: len(found[0].parts))]
+    return bool(kinds) and kinds[-1] in IN_MEMORY
 
 
 def networks_of(model: RewardModel) -> Sequence[Backbone]:

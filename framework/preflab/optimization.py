@@ -236,7 +236,7 @@ class Optimization:
         for i, parameter in enumerate(self.parameters):
             if str(i) in state:
                 self.optimizer.state[parameter] = {
-                    k: parted(v.to(parameter.device), parameter) for k, v in state[str(i)].items()
+                    k: parted(v, parameter).to(parameter.device) for k, v in state[str(i)].items()
                 }
 
 

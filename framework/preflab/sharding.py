@@ -40,6 +40,7 @@ class Division:
 
 
 _current: ContextVar[Division | None] = ContextVar("division", default=None)
+_found: ContextVar[list[nn.Module] | None] = ContextVar("found", default=None)
 
 
 @contextlib.contextmanager
@@ -51,6 +52,17 @@ def dividing(division: Division | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(before)
+
+
+@contextlib.contextmanager
+def noticing() -> Iterator[list[nn.Module]]:
+    """The modules that are divided within it: who has one takes part in all of its passes."""
+    found: list[nn.Module] = []
+    before = _found.set(found)
+    try:
+        yield found
+    finally:
+        _found.reset(before)
 
 
 def current_division() -> Division | None:
@@ -79,6 +91,8 @@ def shard(module: nn.Module, division: Division, rows: Rows | None = None) -> No
     if rows is not None:
         _fill(module, rows, division)
     object.__setattr__(module, _EMPTY, (empty, division))  # no part of the module
+    if (found := _found.get()) is not None:
+        found.append(module)
     module.register_load_state_dict_pre_hook(_divide)  # type: ignore[no-untyped-call]
     with torch.no_grad():  # else the parameters would be whole ones where nothing is let go of
         inside(module, _nothing)  # torch takes for the root what runs first
@@ -150,16 +164,12 @@ def is_divided(value: Any) -> bool:
 
 
 def parted(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """This process's part of a whole tensor, on the device of ``like`` and divided as it is; the
-    tensor itself if that is not divided or has another shape."""
+    """This process's part of a whole tensor, as a copy on the device of ``like`` and divided as it
+    is; the tensor itself if that is not divided or has another shape."""
     if not is_divided(like) or is_divided(value) or value.shape != like.shape:
         return value
-    from torch.distributed.tensor import distribute_tensor
-
     tensor: Any = like
-    return distribute_tensor(
-        value.to(like.device), tensor.device_mesh, tensor.placements, src_data_rank=None
-    )
+    return _of_rows(lambda first, end: value[first:end].clone(), value.shape, tensor.device_mesh)
 
 
 def local(value: torch.Tensor) -> torch.Tensor:
@@ -182,14 +192,18 @@ def divided(
     rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], division: Division
 ) -> torch.Tensor:
     """A divided tensor of which each process gives its own rows: from one to below another."""
+    return _of_rows(rows, shape, _mesh(division.device, division.world))
+
+
+def _of_rows(
+    rows: Callable[[int, int], torch.Tensor], shape: Sequence[int], mesh: Any
+) -> torch.Tensor:
     import torch
     from torch.distributed.tensor import DTensor, Shard
 
-    mesh = _mesh(division.device, division.world)
-    each = -(-shape[0] // division.world)
-    rank = mesh.get_local_rank()
+    each, rank = -(-shape[0] // mesh.size()), mesh.get_local_rank()
     first, end = (min(n * each, shape[0]) for n in (rank, rank + 1))
-    own = rows(first, end).to(division.device)
+    own = rows(first, end).to(mesh.device_type)
     assert own.shape == (end - first, *shape[1:]), f"{tuple(own.shape)} of {tuple(shape)}"
     whole_like = torch.empty(shape, device="meta")
     return DTensor.from_local(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from end_to_end.runs import digests, preflab
 from end_to_end.test_processes import HALVES
 from preflab.runtime import Sharding
+from preflab_builtin.preference.config import Loss
 from processes import trained
 from sharded import STAGES, Case, rows
 from sharded_others import Others
@@ -78,7 +80,24 @@ def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> No
     """SFT, RLOO, DPO, and an evaluation in which only the policy that samples is whole."""
     one = trained(Others(), tmp_path / "one", 1)
     two = trained(Others(Sharding.full, reshard), tmp_path / "two", 2)
-    for name in ("sft", "rloo", "dpo"):
+    compared(one, two, ("sft", "rloo", "dpo"))
+    # Subject, reference and reward model.
+    alone, each = (max(int(f.read_text()) for f in at.glob("held-*")) for at in (one, two))
+    assert each <= 0.6 * alone
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("sharding", list(Sharding))
+def test_other_losses_of_pairs_equal_one_process_too(sharding: Sharding, tmp_path: Path) -> None:
+    losses = (Loss.ipo, Loss.simpo, Loss.kto)
+    one = trained(Others(losses=losses), tmp_path / "one", 1)
+    two = trained(Others(sharding, losses=losses), tmp_path / "two", 2)
+    compared(one, two, ("sft", "rloo", *losses))
+
+
+def compared(one: Path, two: Path, names: Sequence[str]) -> None:
+    """What two runs of `Others` left: weights and all that is measured."""
+    for name in names:
         found = [load_file(f / "checkpoints" / name / "model.safetensors") for f in (one, two)]
         assert largest_difference(*found) <= 1e-5, name
     before, after = (json.loads((folder / "rows.json").read_text()) for folder in (one, two))
@@ -89,9 +108,6 @@ def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> No
             assert row.keys() == other.keys()
             wanted = {k: v for k, v in row.items() if not k.startswith(left_out)}
             assert {k: other[k] for k in wanted} == pytest.approx(wanted, rel=1e-4, abs=1e-4), name
-    # Subject, reference and reward model.
-    alone, each = (max(int(f.read_text()) for f in at.glob("held-*")) for at in (one, two))
-    assert each <= 0.6 * alone
 
 
 @pytest.mark.reliability

@@ -15,7 +15,15 @@ from preflab import UserError
 from preflab.composing.compose import parse
 from preflab.console.cli import main
 from preflab.engine.preflight import _of_sharding
-from preflab.launched import ACCUMULATION, is_main, local_rank, local_world_size, world_size
+from preflab.launched import (
+    ACCUMULATION,
+    DEVICE,
+    MPI,
+    is_main,
+    local_rank,
+    local_world_size,
+    world_size,
+)
 from preflab.planning.reading import check_jobs
 from preflab.runtime import Device, Precision, RuntimeConfig, Sharding, as_launched
 from preflab.settings import CheckpointConfig
@@ -160,6 +168,10 @@ def test_processes_that_a_launcher_did_not_start_are_refused(asked: int) -> None
             {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"},
             "LOCAL_RANK is 2, but with LOCAL_WORLD_SIZE=2",
         ),
+        ({"LOCAL_RANK": "1"}, "LOCAL_RANK is 1, but with LOCAL_WORLD_SIZE=1"),
+        *(({name: "2"}, rf"{name} is 2: .*torchrun .*unset {name}\.") for name in MPI),
+        ({DEVICE: "cuda:1"}, rf"{DEVICE} is cuda:1.* give runtime\.device=cpu or cuda"),
+        ({"ACCELERATE_USE_FSDP": "full"}, "ACCELERATE_USE_FSDP is 'full', .* true or false"),
         ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, r"dynamo_backend inductor: .*compile=true"),
     ],
 )
@@ -177,6 +189,8 @@ def test_what_says_nothing_asks_for_nothing() -> None:
         {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"},
         {"ACCELERATE_MIXED_PRECISION": "", "ACCELERATE_DYNAMO_BACKEND": ""},
         {"ACCELERATE_MIXED_PRECISION": "NO", "ACCELERATE_DYNAMO_BACKEND": "NO"},
+        {"RANK": "1", "WORLD_SIZE": "2", "PMI_SIZE": "2"},  # torchrun within a step of Slurm
+        dict.fromkeys(MPI, "1"),
     ):
         config = as_launched(RuntimeConfig(), variables)
         assert config.precision is Precision.float32
@@ -230,10 +244,28 @@ def test_a_variable_of_a_launcher_that_is_no_number_is_refused(
     assert "Traceback" not in said
 
 
-def test_accelerate_reads_no_number_that_is_set_to_nothing() -> None:
-    """It takes int() of them: a job with an empty variable would end with a traceback."""
+@pytest.mark.parametrize("word", ["1", "yes", "ON", "true"])
+def test_switches_are_read_by_all_words_of_accelerate(word: str) -> None:
+    """accelerate would compute on processors by ACCELERATE_USE_CPU=1, and preflab on a GPU."""
+    assert as_launched(RuntimeConfig(), {"ACCELERATE_USE_CPU": word}).device is Device.cpu
+    fsdp = {"ACCELERATE_USE_FSDP": word, "FSDP_OFFLOAD_PARAMS": word}
+    with pytest.raises(UserError, match="fsdp_offload_params false"):
+        as_launched(RuntimeConfig(), fsdp)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"), ""),
+        {"LOCAL_RANK": "0"},
+    ],
+)
+def test_accelerate_reads_no_numbers_of_a_single_process(variables: dict[str, str]) -> None:
+    """It takes int() of one that is set to nothing, and by LOCAL_RANK alone asks for MASTER_ADDR:
+    a job would end with a traceback."""
     code = "from preflab.runtime import Runtime, RuntimeConfig as C; print(Runtime(C()).rank)"
-    empty = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"), "")
     command = [sys.executable, "-c", code]
-    ended = subprocess.run(command, env={**os.environ, **empty}, capture_output=True, timeout=60)
+    ended = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, timeout=60
+    )
     assert (ended.returncode, ended.stdout) == (0, b"0\n"), ended.stderr.decode()

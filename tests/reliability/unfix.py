@@ -48,7 +48,7 @@ SAFEGUARDS = (
     # restoring
     Mutant("random state is not restored", LOOP, '        self.streams.load_state_dict(state["streams"])\n', "", LOOPS),
     Mutant("rows of steps done again stay", LOOP, "                os.truncate(path, files[name][0])\n", "                pass\n", LOOPS),
-    Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
+    Mutant("digests of checkpoints are not looked at", CHECKPOINTS, 'if hashlib.sha256(data).hexdigest() != manifest["files"][name]:', "if False:", DAMAGED),
     Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
     Mutant("digests of artifacts are not looked at", ARTIFACTS, "if not path.is_file() or file_digest(path) != digest:", "if not path.is_file():", DAMAGED),
     Mutant("files next to a checkpoint are not looked at", LOOP, '                self.together(partial(self._check_files, facts["files"]))\n', "", DAMAGED),

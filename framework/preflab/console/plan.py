@@ -66,7 +66,7 @@ def plan(arguments: list[str]) -> int:
     quiet_libraries()
     runs = [job.run for job in jobs]
     claims = check_claims(line, jobs)
-    said = notices(jobs)  # refused before a table promises it
+    said = notices(jobs, plans=True)  # refused before a table promises it
     title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
     table = Table(title=title, title_justify="left")
     of_jobs = ["job numbers"] if len(runs) > 1 else []

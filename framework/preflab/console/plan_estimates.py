@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from preflab.engine.preflight import REFUSED
 from preflab.errors import UserError
 from preflab.jobs import gpus
 from preflab.planning.asking import inspect, missing
@@ -55,7 +56,7 @@ def refusals(jobs: Sequence[Job], launcher: DictConfig | None = None) -> list[st
     why = [*gpus.lacking(launcher, jobs)]
     choices = [choice for job in jobs for choice in job.run.all_choices()]
     why += [f"{choice.key}: {lacks}" for choice in choices if (lacks := missing(choice))]
-    return [f"A run would be refused: {sentence}" for sentence in dict.fromkeys(why)]
+    return [REFUSED.format(sentence) for sentence in dict.fromkeys(why)]
 
 
 def sentences(ahead: Ahead, speed: float = 0.0) -> list[str]:

@@ -31,8 +31,7 @@ ROWS = 8
 def prepared(engine: RolloutEngine, runtime: Runtime, seen: Agreement) -> RolloutEngine:
     """An engine as stages use it: shared by the processes of the job, and compared with the policy
     if it is `Foreign`."""
-    whole = runtime.world == 1 and not runtime.is_sharded
-    shared = engine if whole else SharedEngine(engine, runtime)
+    shared = engine if runtime.world == 1 else SharedEngine(engine, runtime)
     return ComparedEngine(shared, runtime, seen) if is_foreign(engine) else shared
 
 

@@ -54,10 +54,13 @@ if TYPE_CHECKING:
 class Environment:
     """Everything of one run that stages share; built lazily, once per process."""
 
-    def __init__(self, run: Run, observe: Callable[..., None], looks: bool = False) -> None:
+    def __init__(
+        self, run: Run, observe: Callable[..., None], looks: bool = False, plans: bool = False
+    ) -> None:
         """looks: nothing is made of it, so that filters that work for a verdict (``works()`` of
-        their config) are left out."""
-        self.run, self.observe, self.looks = run, observe, looks
+        their config) are left out; plans: nobody is about to make anything, so that what is not
+        there now (`preflab.errors.Absent`) is said and not refused."""
+        self.run, self.observe, self.looks, self.plans = run, observe, looks, plans
         self.artifacts: dict[str, Path] = {}
         """Folders of the finished stages, by name."""
         self.agreement = Agreement()

@@ -53,8 +53,8 @@ class Loop:
     spent: Spent = field(default_factory=Spent)
     """The work of the stage; noted in checkpoints."""
     parts: Parts | None = None
-    """How checkpoints are written and read in which every process has its part; None: process 0
-    gathers the weights and writes."""
+    """Of processes that divide weights: how each reads its part, and writes it where the settings
+    say so (`CheckpointConfig.sharded`); else process 0 gathers the weights and writes."""
     together: Callable[[Callable[[], None]], None] = lambda check: check()
     """Runs on every process what one of them may fail at (`preflab.engine.alike.together`)."""
     _took: float = field(default=0.0, init=False)
@@ -225,13 +225,13 @@ class Loop:
         """What a checkpoint holds: every tensor whole, and on other processes than 0 no weights,
         unless each process writes its parts."""
         state = self.procedure.state_dict()
-        if self.parts is None:
+        if self.parts is None or not self.settings.sharded:
             state = gathered(state, keep=self.main_process)
         return {"procedure": state, "streams": self.streams.state_dict()}
 
     def _write(self, below: str, step: int, state: State, facts: Mapping[str, Any]) -> Path | None:
         """Save a state in a folder of checkpoints; None on a process that writes nothing."""
-        if self.parts is not None:
+        if self.parts is not None and self.settings.sharded:
             return self.parts.save(self.folder / below, step, state, facts)
         made: list[Path] = []
 

@@ -54,8 +54,8 @@ class Parts:
         return done
 
     def load(self, folder: Path) -> tuple[int, dict[str, Any]]:
-        """`checkpoints.load`: of a tensor that is stored in parts each process reads its rows, and
-        looks through some of the files."""
+        """`checkpoints.load`, also of a checkpoint that process 0 wrote alone: each process reads
+        its rows of the tensors, and looks through some of the files."""
         found: list[tuple[int, dict[str, Any]]] = []
         try:
             together(self.runtime, lambda: checkpoints.verify(folder, self.runtime.share))

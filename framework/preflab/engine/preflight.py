@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from preflab.compilers import check_compilers
@@ -16,10 +17,11 @@ from preflab.engine.context import Environment, StageContext
 from preflab.engine.judging import judges_itself
 from preflab.engine.notices import Notice
 from preflab.engine.sharing import CANNOT_READ
-from preflab.errors import PluginError, UserError
+from preflab.errors import Absent, PluginError, UserError
 from preflab.interfaces import ChecksScalar, Compiles, SeesBatch
 from preflab.learning_rates import far_above, rates, too_low
 from preflab.lengths import check_prompts
+from preflab.offload import in_memory
 from preflab.optimization import sees_no_batch
 from preflab.options import in_use
 from preflab.planning.asking import inspect, needs, waiting, words
@@ -45,7 +47,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     choices = run.all_choices()
     notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
-    notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
+    notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), environment)
     with blamed(*run.choices.values(), *run.preparation):
         _check_terms(pending)
         _check_scalar(environment, pending)
@@ -54,7 +56,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
         _read_records(environment, pending)
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
-        notices += _said_by(choice, context, run)
+        notices += _said_by(choice, context, environment)
     _check_prompts(environment, pending)
     notices += [_notice(choice, _LEFT_OUT.format(choice)) for choice in environment.left_out]
     ahead = [*_of_sharding(environment), *_of_offload(run), *judges_itself(run), *_unread(run)]
@@ -199,6 +201,12 @@ def _of_offload(run: Run) -> Iterator[str]:
         there |= parts
         leaving |= {part for part in parts if networks[part] > stays.get(part, 0)}
     if leaving:
+        folder = tempfile.gettempdir()
+        if not on_gpu(run.settings.runtime) and in_memory(folder):
+            yield (
+                f"runtime.offload=true frees no memory of this machine: the file goes into {folder}"
+                ", which is in memory itself (tmpfs). Name a folder on a disk with TMPDIR."
+            )
         return
     why = "this job has neither there"
     if there:
@@ -246,10 +254,20 @@ def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
                 check_prompts(context, context.records("prompts", "train"))
 
 
-def _said_by(choice: Choice, context: StageContext, run: Run) -> list[Notice]:
+REFUSED = "A run would be refused: {0}"
+"""What a plan says of what a run needs and does not find."""
+
+
+def _said_by(choice: Choice, context: StageContext, environment: Environment) -> list[Notice]:
+    run = environment.run
     with blamed(choice, *run.choices.values(), *run.preparation):
-        said = choice.component.preflight(choice.config, context)
-        notices = [] if isinstance(said, str) else list(said)
+        try:
+            said = choice.component.preflight(choice.config, context)
+            notices = [] if isinstance(said, str) else list(said)
+        except Absent as error:
+            if not environment.plans:
+                raise
+            said = notices = [REFUSED.format(error)]
     if isinstance(said, str) or not all(isinstance(notice, str) for notice in notices):
         raise PluginError(
             f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: preflight returned "

@@ -10,6 +10,7 @@ from preflab.door.blame import blamed
 from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
 from preflab.interfaces import Context, HasNetwork, HasNetworks, OfMembers, RewardModel
 from preflab.runtime import Runtime
+from preflab.sharding import noticing
 
 if TYPE_CHECKING:
     import torch
@@ -35,16 +36,17 @@ def shared(
     choice: Choice,
 ) -> RewardModel | None:
     """A reward model as stages use it: of several processes all have the same numbers. One with
-    networks divides its rows itself. One that is built without `TOGETHER` cannot know of other
-    processes: each has its share of the rows scored. Of any other, every process has all rows
-    scored, and the numbers of process 0 count."""
+    networks divides its rows itself. One that is built without `TOGETHER`, and without a model
+    that is divided, cannot know of other processes: each has its share of the rows scored. Of any
+    other, every process has all rows scored, and the numbers of process 0 count."""
     if runtime.world == 1:
         return build(context)
     asked = _Asked(context, runtime, choice)
-    model = build(cast(Context, asked))
+    with noticing() as divided:
+        model = build(cast(Context, asked))
     if model is None or isinstance(model, HasNetwork | HasNetworks):
         return model
-    asked.divides = not asked.names & TOGETHER
+    asked.divides = not (asked.names & TOGETHER or divided)
     kind = SharedMembers if isinstance(model, OfMembers) else SharedReward
     return kind(model, choice, runtime, asked.divides)
 

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from preflab.errors import UserError
+from preflab.errors import NumericError, UserError
 from preflab.interfaces import Policy, Refreshes, RolloutEngine, Sampling
 from preflab.records import Prompt, Rollout
 from preflab.sampling import reads_parts
 from preflab.sharding import is_sharded, whole
 
 if TYPE_CHECKING:
+    import torch
+
     from preflab.runtime import Runtime
 
 CANNOT_READ = (
@@ -21,6 +23,12 @@ CANNOT_READ = (
     "trained: this engine computes in its own way and cannot read a policy of which each process "
     "has a part. Give rollout=native, rollout=transformers or a server of rollout=vllm, or leave "
     "runtime.sharding out."
+)
+REPLACED = (
+    "The rollout engine's copy had the policy's weights, and then it had others before every "
+    "process had sampled: somebody else gave it weights, or it was started again. No weight was "
+    "changed. Give each run an engine of its own, and the same command goes on from the last "
+    "checkpoint."
 )
 
 
@@ -83,9 +91,9 @@ class SharedEngine:
             with whole(policy.module):
                 yield policy
         else:
-            known = cast(Policy, _Known(policy, policy.version))
-            self._refresh(known)
-            yield known
+            version = policy.version
+            self._refresh(cast(Policy, _Known(policy, version, every=True)))
+            yield cast(Policy, _Known(policy, version, every=False))
 
     def _refresh(self, policy: Policy) -> None:
         """Give an engine that has a copy of the weights those of the policy: once, and before any
@@ -104,10 +112,18 @@ class SharedEngine:
 
 class _Known:
     """A policy whose version is known: every process takes part in finding out that of divided
-    weights, and a process without prompts does not ask its engine for a response."""
+    weights, and a process without prompts does not ask its engine for a response. every: all
+    processes ask for the weights now; one that asked alone would wait for the others without
+    end."""
 
-    def __init__(self, policy: Policy, version: str) -> None:
-        self._policy, self.version = policy, version
+    def __init__(self, policy: Policy, version: str, every: bool) -> None:
+        self._policy, self.version, self._every = policy, version, every
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Those of the policy; `NumericError` if they are divided and this process asks alone."""
+        if is_sharded(self._policy.module) and not self._every:
+            raise NumericError(REPLACED)
+        return self._policy.weights()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._policy, name)

@@ -60,12 +60,13 @@ class Stages:
         versions: Mapping[str, str],
         owner: str = "",
         looks: bool = False,
+        plans: bool = False,
     ) -> None:
         """owner: what another job that waits for a stage is told of this one. looks: no stage is
-        made, what is known of them is asked for (`Environment`)."""
+        made, what is known of them is asked for; plans: and no run begins (`Environment`)."""
         self.run, self.observe, self.versions, self.owner = run, observe, versions, owner
         self.store = Store(run.store_root)
-        self.environment = Environment(run, observe, looks)
+        self.environment = Environment(run, observe, looks, plans)
         self._fresh: set[str] = set()
         self._notices: list[Notice] | None = None
         self._began: float | None = None
@@ -198,7 +199,7 @@ class Stages:
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         self._began = started = time.monotonic()
         spent = Spent(self._work)
-        graph, sharded = self.run.graph, self.run.settings.checkpoint.sharded
+        graph = self.run.graph
         used = self._used_by(graph[stage.name].group, graph.used(stage.name))
         with blamed(*used, kept=lambda: _kept(partial)):
             assert stage.choice.component.procedure is not None
@@ -215,7 +216,7 @@ class Stages:
                 self._pins(stage),
                 self._circumstances(),
                 spent,
-                Parts(runtime) if runtime.is_sharded and sharded else None,
+                Parts(runtime) if runtime.is_sharded else None,
                 lambda check: together(runtime, check),
             ).run()
             accounting = self._accounting(procedure, partial)

@@ -21,15 +21,16 @@ _REFUSALS = (UserError, PluginError, StorageError, NumericError)
 """Errors that stop all jobs. A job that waits stops no other."""
 
 
-def notices(jobs: Sequence[Job]) -> list[str]:
+def notices(jobs: Sequence[Job], plans: bool = False) -> list[str]:
     """What the jobs would say before their first stage, each sentence once; `UserError` with all
     that is refused. A job is asked only if it makes a stage that no job before it makes with the
-    same config and inputs: seeds change nothing here, and reading the data takes time."""
+    same config and inputs: seeds change nothing here, and reading the data takes time. plans: what
+    a run needs and is not there now is said and not refused."""
     asked, said = set[str](), dict[str, None]()
     refused: dict[frozenset[str], str] = {}
     refusals = Refusals(len(jobs))
     for job in jobs:
-        stages = Stages(job.run, lambda hook, **shown: None, {}, looks=True)
+        stages = Stages(job.run, lambda hook, **shown: None, {}, looks=True, plans=plans)
         keys = frozenset(key(stage) for stage in stages.pending())
         if keys <= asked:
             continue

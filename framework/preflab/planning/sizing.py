@@ -103,7 +103,7 @@ def size(held: float) -> str:
 def sized(run: Run, stage: Stage) -> Sized | None:
     """What a stage takes by the config alone; None where the policy states no sizes, or the
     component does not say what it does with models."""
-    shape, config = inspect(run.choices["policy"]).shape, stage.choice.config
+    shape, config = shape_in(run, stage), stage.choice.config
     if shape is None or not isinstance(config, Loading):
         return None
     tokens = _tokens(run, shape)
@@ -135,12 +135,25 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     return Sized(needed, flops, load.tokens, stored, load.steps, saves, writers, uncounted)
 
 
+def shape_in(run: Run, stage: Stage) -> ModelShape | None:
+    """The sizes of the policy in a stage. Of one that brings no weights the first stage that makes
+    a policy, and those before it, train all: there is nothing yet that adapters could be beside."""
+    policy = inspect(run.choices["policy"])
+    if policy.shape is None or policy.pretrained or not policy.shape.adapters:
+        return policy.shape
+    names = [spec.name for spec in run.graph]
+    first = next((names.index(each.name) for each in run.stages if each.makes), len(names))
+    if names.index(stage.name) > first:
+        return policy.shape
+    return replace(policy.shape, adapters=0, adapted=None, bits=32)
+
+
 def shared(run: Run, stage: Stage) -> Mapping[str, int]:
     """How many networks of a stage have no weights of their own, since they are on those of the
     networks that it trains: of "reference" and "reward_model", which then cannot leave memory, and
     of "value", which is on those of the policy where no network of a reward model begins it. None
     without adapters. Configs say by a method ``shared()`` which of the first two would be."""
-    shape = inspect(run.choices["policy"]).shape
+    shape = shape_in(run, stage)
     if shape is None or not shape.adapters:
         return {}
     said = set(getattr(stage.choice.config, "shared", tuple)())

@@ -35,6 +35,9 @@ KEEP = 2
 PIECE = 1 << 26
 """Bytes of tensors in one file, about (a tensor is never divided): what is in memory some times
 over while it is written (`preflab.memory.COPIES`)."""
+SMALL = 1 << 24
+"""Bytes of a tensor that is read whole where others are in the map of their file: what is no matrix
+of weights, and may be kept as it is."""
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _TENSOR, _SHAPE = "\x00tensor", "\x00shape"
 Rows = Callable[[int, int], "torch.Tensor"]
@@ -203,25 +206,22 @@ def load(
     folder: Path, joined: Callable[[Rows, Sequence[int]], Any] | None = None
 ) -> tuple[int, dict[str, Any]]:
     """(steps done, state) of a checkpoint; `StorageError` naming the file that is missing, cut or
-    changed. joined: makes a tensor that is stored in parts, of what reads its rows and of its
-    shape, and its files are not checked (`verify`); default: the whole tensor."""
-    if joined is None:
-        verify(folder)
+    changed. joined: for a process that needs few rows of the tensors: makes one that is stored in
+    parts, of what reads its rows and of its shape; large other ones are in the map of their file,
+    from which what is used is copied; and files are not checked (`verify`). Default: all is read
+    and checked."""
     manifest = _named(folder)
+    if joined is None:
+        verify(folder, only=_OF_PROCESS)
     tensors: dict[str, torch.Tensor] = {}
-    tree = None
-    for name, digest in manifest["files"].items():
-        if name.startswith(_OF_PROCESS):
-            continue
-        data = _bytes(folder / name)
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise StorageError(f"{folder / name} does not match its digest")
-        if name == _STATE:
-            tree = json.loads(data)
+    for name in (n for n in manifest["files"] if n != _STATE and not n.startswith(_OF_PROCESS)):
+        if joined is not None:
+            tensors |= _mapped(folder / name)
         else:
             from safetensors.torch import load as deserialized
 
-            tensors |= deserialized(data)
+            tensors |= deserialized(_checked(folder, name, manifest))
+    tree = json.loads(_checked(folder, _STATE, manifest))
     places = _places([folder / name for name in _parts_in(manifest)])
 
     def from_parts(path: str, shape: Sequence[int]) -> Any:
@@ -231,11 +231,13 @@ def load(
     return int(manifest["step"]), unflatten(tree, tensors, from_parts)
 
 
-def verify(folder: Path, share: Callable[[Sequence[str]], Sequence[str]] = lambda n: n) -> None:
-    """`StorageError` for a file of parts that is missing, cut or changed. share: chooses those that
-    this process looks through."""
+def verify(
+    folder: Path, share: Callable[[Sequence[str]], Sequence[str]] = lambda n: n, only: str = ""
+) -> None:
+    """`StorageError` for a file that is missing, cut or changed. share: chooses those that this
+    process looks through; only: what their names begin with."""
     manifest = _named(folder)
-    for name in share(_parts_in(manifest)):
+    for name in share(sorted(n for n in manifest["files"] if n.startswith(only))):
         try:
             found = file_digest(folder / name)
         except OSError as error:
@@ -289,11 +291,26 @@ def _opened(file: Path) -> Iterator[Any]:
         raise StorageError(f"{file} cannot be read: {error}") from error
 
 
+def _mapped(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file in its memory map: what nobody uses of them is never read."""
+    with _opened(file) as held:
+        tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118
+    return {n: t if t.nbytes > SMALL else t.clone() for n, t in tensors.items()}
+
+
 def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    """The content of a file; `StorageError` unless it is what was written."""
+    data = _bytes(folder / name)
+    if hashlib.sha256(data).hexdigest() != manifest["files"][name]:
+        raise StorageError(f"{folder / name} does not match its digest")
+    return data
 
 
 def _named(folder: Path) -> dict[str, Any]:

@@ -18,20 +18,20 @@ the data knows."""
 
 
 def inspect_tiny(config: TinyConfig) -> Inspection:
-    """Its sizes: nothing is outside the config."""
+    """Its sizes: nothing is outside the config. The first stage that trains it trains all of it
+    (`preflab.planning.sizing.shape_in`)."""
     gpt2 = config.family is Family.gpt2
-    return Inspection(
-        shape=ModelShape(
-            layers=config.layers,
-            width=config.width,
-            heads=config.heads,
-            key_heads=config.heads,
-            mlp=4 * config.width if gpt2 else -(-config.width // 3) * 8,
-            vocabulary=BYTES if config.tokenizer is TokenizerKind.bytes else WORDS,
-            positions=config.max_positions if gpt2 else 0,
-            gated=not gpt2,
-        )
+    shape = ModelShape(
+        layers=config.layers,
+        width=config.width,
+        heads=config.heads,
+        key_heads=config.heads,
+        mlp=4 * config.width if gpt2 else -(-config.width // 3) * 8,
+        vocabulary=BYTES if config.tokenizer is TokenizerKind.bytes else WORDS,
+        positions=config.max_positions if gpt2 else 0,
+        gated=not gpt2,
     )
+    return Inspection(shape=_with_adapters(shape, config.lora))
 
 
 def shape_of(folder: Path, lora: LoraConfig) -> ModelShape | None:
@@ -40,10 +40,13 @@ def shape_of(folder: Path, lora: LoraConfig) -> ModelShape | None:
     config = read_json(folder / CONFIG)
     # A model of pictures and text has the sizes of its language model inside.
     stated = _stated({**config, **(config.get("text_config") or {})})
-    if stated is None:
-        return None
-    adapted = None if lora.rank is None else _adapted(stated, lora.names())
-    return replace(stated, adapters=lora.rank or 0, adapted=adapted, bits=lora.bits or 32)
+    return None if stated is None else _with_adapters(stated, lora)
+
+
+def _with_adapters(shape: ModelShape, lora: LoraConfig) -> ModelShape:
+    """What is trained of a model of this shape."""
+    adapted = None if lora.rank is None else _adapted(shape, lora.names())
+    return replace(shape, adapters=lora.rank or 0, adapted=adapted, bits=lora.bits or 32)
 
 
 def _adapted(shape: ModelShape, targets: Sequence[str]) -> tuple[tuple[int, int], ...] | None:

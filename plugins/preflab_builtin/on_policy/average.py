@@ -43,6 +43,6 @@ class Average:
         if self.decay is not None:
             current = self.policy.module.state_dict()
             self.weights = {
-                name: parted(value.to(device, copy=True), current[name])
+                name: parted(value, current[name]).to(device, copy=True)
                 for name, value in (state or current).items()
             }

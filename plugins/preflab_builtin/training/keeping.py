@@ -10,7 +10,7 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Policy, State
 from preflab.launched import is_main
 from preflab.options import canonical
-from preflab.sharding import gathered, is_divided, is_sharded
+from preflab.sharding import gathered, is_divided, is_sharded, parted
 from preflab_builtin.training.checkpoints import STEP, kept_steps
 from preflab_builtin.training.config import LAST, Better, TrainedConfig
 from preflab_builtin.training.watch import Watch
@@ -25,6 +25,7 @@ class Keeping:
         self, config: TrainedConfig, context: Context, total_steps: int, policy: Policy
     ) -> None:
         self.config, self.context, self.total_steps = config, context, total_steps
+        self.policy = policy
         self.watch = Watch(config.watch, context)
         if config.keep != LAST:  # a measure that nobody takes is told before any step
             self._require(self.watch.judge(policy))
@@ -79,7 +80,17 @@ class Keeping:
             return
         self.judged = int(state["judged"])
         self.best = dict(state["best"]) or None
+        if self.best is not None:
+            self.best["weights"] = self._parted(self.best["weights"])
         self.without_progress = int(state["without_progress"])
+
+    def _parted(self, weights: State) -> State:
+        """Weights of a checkpoint: copies of this process's parts where the policy is divided."""
+        current = self.policy.module.state_dict()
+        return {
+            name: value if is_divided(value) else parted(value, current[name]).clone()
+            for name, value in weights.items()
+        }
 
     def _compare(self, done: int, policy: Policy, measures: Mapping[str, float]) -> None:
         """Keep the policy if it is better than every one before."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Component, UserError, hookimpl, option
+from preflab.errors import Absent
 
 CALLS = Path("calls")
 """In the working directory: a line for each time that the algorithm is asked."""
@@ -56,6 +57,8 @@ def preflight(config: OutspokenConfig, context: Any) -> Iterable[str]:
         stream.write(f"{context.stage} {context.seed}\n")
     if config.says in ("fail", "refuse"):
         raise UserError(f"{context.stage}.says={config.says} fails: say something else")
+    if config.says == "absent":
+        raise Absent("no server answers: start it")
     if config.says == "raise":
         raise ValueError("raised on purpose")
     if config.says == "text":

@@ -14,24 +14,24 @@ from torch import nn
 from preflab.engine.parts import Parts
 from preflab.errors import StorageError
 from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
-from preflab.sharding import gathered, is_divided
+from preflab.sharding import gathered, is_divided, local, parted
 from preflab.storage import checkpoints
 from processes import trained
 
 
-def parted(folder: Path) -> None:
+def divided(folder: Path) -> None:
     """Every process takes part in all of this."""
     torch.manual_seed(0)
     runtime = Runtime(RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full))
     module = nn.Linear(4, 5)  # 5 rows are 3 and 2
     runtime.shard(module)
     state: Any = {"model": module.state_dict(), "numbers": [1, torch.ones(2)]}
-    saved(folder / "checkpoints", runtime, state)
+    saved(folder / "checkpoints", runtime, state, module)
     refused(folder / "refused", runtime)
     (folder / f"{runtime.rank}").touch()
 
 
-def saved(root: Path, runtime: Runtime, state: Any) -> None:
+def saved(root: Path, runtime: Runtime, state: Any, module: nn.Linear) -> None:
     """Each process writes its part, and reads it again; a file that is damaged is told by all."""
     parts = Parts(runtime)
     whole = gathered(state)["model"]
@@ -45,7 +45,14 @@ def saved(root: Path, runtime: Runtime, state: Any) -> None:
     assert torch.equal(again["numbers"][1], torch.ones(2))
     sizes = [(folder / f"part-0000{i}.safetensors").stat().st_size for i in range(2)]
     assert sizes[0] > sizes[1]  # 3 and 2 rows
+    if runtime.rank == 0:
+        checkpoints.save(root, 2, {"model": whole})
     runtime.gather([0])
+    _, alone = parts.load(root / "step-000000002")  # process 0 wrote it alone
+    assert same(alone["model"], whole)
+    part = parted(alone["model"]["weight"], module.weight)
+    assert torch.equal(local(part), local(module.weight))
+    assert local(part).untyped_storage().nbytes() == local(part).nbytes  # its own rows only
     if runtime.rank == 1:
         file = folder / "part-00000.safetensors"
         file.write_bytes(file.read_bytes()[:-1] + b"?")
@@ -74,5 +81,5 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_each_process_writes_and_reads_its_part(tmp_path: Path) -> None:
-    folder = trained(parted, tmp_path / "two", 2)
+    folder = trained(divided, tmp_path / "two", 2)
     assert {"0", "1"} <= {file.name for file in folder.iterdir()}

@@ -19,6 +19,7 @@ from preflab.console import commands
 from preflab.engine import data
 from preflab.engine.preflight import check_checkpoints
 from preflab.engine.stages import Stages
+from preflab.jobs.ahead import notices
 from preflab.jobs.execution import execute
 from preflab.memory import ModelShape
 from preflab.planning.reading import Job, job_of
@@ -175,10 +176,25 @@ def test_offload_without_a_frozen_network_is_said(words: str, nothing: bool) -> 
     assert any("runtime.offload=true changes nothing" in sentence for sentence in told) == nothing
 
 
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+def test_offload_into_memory_is_said(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of temporary files is a mount of its own on many systems."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"none /dev tmpfs rw 0 0\n/dev/a / ext4 rw 0 0\nx {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr("preflab.offload.MOUNTS", mounts)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    told = said("algorithm=rloo", "reward_model=length", "runtime.offload=true")
+    in_memory = "frees no memory of this machine: .* is in memory itself .* with TMPDIR"
+    assert any(re.search(in_memory, sentence) for sentence in told) == (kind == "tmpfs")
+
+
 def test_offload_of_networks_on_trained_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Adapters: the reference is the policy without them, the reward model the value network; of
     three reward models the first one, so that two can leave."""
-    seen = Inspection(shape=ModelShape(4, 128, 4, 4, 512, 512, adapters=4))
+    shape = ModelShape(4, 128, 4, 4, 512, 512, adapters=4)
+    seen = Inspection(shape=shape, pretrained=True)
     monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice: seen)
     for algorithm, reward, nothing in (
         ("ppo", "kwise", True),
@@ -234,6 +250,18 @@ def test_a_truth_value_that_became_a_text_is_said(typed: str, told: bool) -> Non
     """On a command line on is a word, and what stands in quotes is what it is."""
     found = [s.partition(":")[0] for s in said(f"note={typed}") if "YAML reads yes" in s]
     assert found == (["note is the text 'True'"] if told else [])
+
+
+def test_what_is_not_there_now_is_said_by_a_plan_and_refused_by_a_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As a server that is to sample, and that nobody has started yet."""
+    assert commands.run("plan", [*WORDS, "algorithm.says=absent"]) == 0
+    shown = capsys.readouterr().out
+    assert "- A run would be refused: no server answers: start it" in shown
+    assert "to compute" in shown
+    with pytest.raises(UserError, match="no server answers: start it"):
+        notices([job("algorithm.says=absent")])
 
 
 def test_a_plan_names_the_job_that_is_refused() -> None:

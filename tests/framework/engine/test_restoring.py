@@ -61,18 +61,18 @@ def run(runtime: Runtime, folder: Path, parts: bool) -> int:
         counting,
         Streams(1),
         folder,
-        CheckpointConfig(every_steps=1),
+        CheckpointConfig(every_steps=1, sharded=parts),
         lambda hook, **shown: None,
         runtime.agreed,
         is_main(),
-        parts=Parts(runtime) if parts else None,
+        parts=Parts(runtime),
         together=lambda check: together(runtime, check),
     ).run()
     return counting.done
 
 
 READS = ("_manifest", "_bytes", "file_digest", "_opened")
-"""What reads a manifest, a file of what is whole, digests of parts, and parts."""
+"""What reads a manifest, what is no tensor, digests, and tensors."""
 
 
 def restored(folder: Path) -> None:
@@ -82,7 +82,7 @@ def restored(folder: Path) -> None:
     for parts in (False, True):
         own = folder / f"parts-{parts}"
         assert run(runtime, own, parts) == 3
-        for reads in READS[: 4 if parts else 2]:
+        for reads in READS:
             refused(runtime, own, parts, reads)
         damaged(runtime, own, parts)
         assert run(runtime, own, parts) == 2  # the second checkpoint was damaged: from the first

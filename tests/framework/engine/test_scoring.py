@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed.fsdp
+import torch.distributed.tensor
 
 from conformance.engine import plugin_file
 from framework.engine import scorers
 from preflab.composing.compose import compose
 from preflab.engine.context import Environment, StageContext
+from preflab.engine.scoring import SharedReward, shared
 from preflab.errors import PreflabError
-from preflab.interfaces import OfMembers, RewardModel
-from preflab.launched import local_rank
+from preflab.interfaces import OfMembers, RewardModel, ScalarModel
+from preflab.launched import is_main, local_rank
 from preflab.planning.reading import job_of
 from preflab.planning.run import Run
 from preflab.records import Prompt, Rollout
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
+from preflab.sharding import is_sharded
+from preflab_builtin.reward_model.scoring import last_values
 from processes import trained
 from support import FakeContext
 
@@ -123,6 +132,46 @@ def test_what_one_process_raises_is_raised_on_all(found: list[dict[str, Any]]) -
     assert "raised ValueError: no number for it" in said
     assert "the response 'bad bad bad'" in said
     assert "of the shape (2,) for 3 responses" in found[0]["short"][1]
+
+
+class Own:
+    """Scores by a model of its own, row by row, which it does not show as its network."""
+
+    def __init__(self, model: ScalarModel) -> None:
+        self.model = model
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        with torch.no_grad():
+            rows = [last_values(self.model, rollout.rows([i])) for i in range(len(rollout))]
+        return torch.cat(rows)
+
+
+def by_a_model_of_its_own(folder: Path) -> None:
+    """What every process does, as an on-policy algorithm builds the reward model."""
+    signal.alarm(250)  # a process that is alone with its rows would wait without end
+    context = FakeContext(folder)
+    full = RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full)
+    context.runtime = Runtime(full)
+    if is_main():
+        context.policy("base").scalar_model(context.streams["head"]).save(folder / "model")
+    context.runtime.gather([0])
+    whole = Own(context.load_scalar(folder / "model")).score(rollout(folder))
+    choice: Any = SimpleNamespace(all=list)
+    with context.runtime.dividing():
+        model = shared(
+            lambda asked: Own(asked.load_scalar(folder / "model")), context, context.runtime, choice
+        )
+    assert isinstance(model, SharedReward)
+    assert is_sharded(model.model.model.module)
+    assert torch.allclose(model.score(rollout(folder)), whole, atol=1e-6)
+    (folder / f"done-{context.runtime.rank}").touch()
+
+
+@pytest.mark.reliability
+def test_a_model_that_is_divided_takes_part_with_all_rows(tmp_path: Path) -> None:
+    """One process has three rows and the other two: with its share each would take other passes."""
+    folder = trained(by_a_model_of_its_own, tmp_path / "own", 2)
+    assert len(list(folder.glob("done-*"))) == 2
 
 
 def test_one_process_has_the_model_itself(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from framework.engine.counting import Counting
 from preflab.engine.comparing import prepared
 from preflab.engine.sharing import SharedEngine
+from preflab.errors import NumericError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt, Rollout
 from preflab.sampling import Agreement, reads_parts
@@ -92,6 +93,32 @@ def test_one_process_refreshes_a_copy_before_any_samples(
     shared: Any = SharedEngine(Copying(), OfTwo(rank, stale, seen, row))  # type: ignore[arg-type]
     shared.generate(policy, PROMPTS[:1], Sampling(4, 1.0), (1,))
     assert seen == done
+
+
+def test_a_process_does_not_ask_for_divided_weights_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody else gives a server weights once process 0 has refreshed it: the process
+    that sees it would wait for the others' parts without end."""
+    monkeypatch.setattr("preflab.engine.sharing.is_sharded", lambda module: True)
+
+    class Copying(Counting):
+        weights = ""
+
+        def is_stale(self, version: str) -> bool:
+            return False
+
+        def refresh(self, policy: Any) -> None:
+            list(policy.weights())
+
+        def generate(self, policy: Any, *given: Any) -> Rollout:
+            self.refresh(policy)
+            return super().generate(policy, *given)
+
+    policy = FakeContext(tmp_path).policy("base")
+    shared: Any = SharedEngine(Copying(), OfTwo(0, False, []))  # type: ignore[arg-type]
+    with pytest.raises(NumericError, match="somebody else gave it weights"):
+        shared.generate(policy, PROMPTS[:1], Sampling(4, 1.0), (1,))
 
 
 def test_who_reads_parts_of_a_policy() -> None:

@@ -183,6 +183,27 @@ def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "first"), [("", "pretrain"), ("pretrain=none", "sft"), ("pretrain=none sft=none", "")]
+)
+def test_the_first_stage_of_a_model_from_scratch_trains_all_of_it(words: str, first: str) -> None:
+    """There is nothing yet that adapters could be beside; the stages after it train adapters. Of
+    4 x 128 with a gated MLP of 344, r = 2 and all projections: 2 * 4 * (4 * 256 + 3 * 472) numbers
+    beside 4 * (4 * 128^2 + 3 * 128 * 344) + 512 * 128, which is 2.28 %."""
+    run = run_of("policy=tiny", "policy.lora.rank=2", *words.split(), "algorithm=rloo")
+    shares = {}
+    for stage in run.stages:
+        found = sized(run, stage)
+        if found is not None and found.memory.trained:
+            shares[stage.name] = found.memory.moments / found.memory.trained / 2
+    assert "algorithm" in shares
+    whole = {name for name, share in shares.items() if share == 1}
+    # Where no stage before it makes a policy, a reward model is made of one as it was drawn.
+    assert whole == ({first} if first else {"reward_model", "algorithm"})
+    adapted = [share for name, share in shares.items() if name not in whole]
+    assert adapted == pytest.approx([0.0228] * len(adapted), abs=1e-4)
+
+
+@pytest.mark.parametrize(
     ("words", "full", "adapted"),
     [
         # Policy and value network in training; frozen are the reference and the reward models.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,8 @@ def test_parts_are_read_by_another_number_of_processes_with_few_openings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three processes wrote 2 rows each of ten tensors in files of two tensors; each of two reads 3
-    rows: those of two processes. Every file is opened once, and for a tensor the two that have its
-    rows: 15 + 10 * 2 openings, and not 10 * 15."""
+    rows: those of two processes. Every file is opened once, that of whole tensors too, and for a
+    tensor the two that have its rows: 16 + 10 * 2 openings, and not 10 * 15."""
     monkeypatch.setattr(checkpoints, "PIECE", 2 * 2 * 4 * 4)
     whole = {f"w{i}": torch.randn(6, 4) for i in range(10)}
     begun, files = checkpoints.begin(tmp_path, 1), dict[str, str]()
@@ -105,6 +106,30 @@ def test_parts_are_read_by_another_number_of_processes_with_few_openings(
         opened.clear()
         _, again = checkpoints.load(folder, lambda rows, _, at=(first, end): rows(*at))  # type: ignore[misc]
         assert all(torch.equal(again[name], w[first:end]) for name, w in whole.items())
-        assert len(opened) == 15 + 10 * 2
+        assert len(opened) == 16 + 10 * 2
     _, again = checkpoints.load(folder, lambda rows, _: rows(6, 6))
     assert {tensor.shape for tensor in again.values()} == {(0, 4)}
+
+
+def test_a_process_that_needs_some_rows_has_no_copy_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a checkpoint that process 0 wrote alone a tensor of 2 MB is in the map of its file, from
+    which the rows are copied; a small one is not, and reading everything maps nothing."""
+    monkeypatch.setattr(checkpoints, "SMALL", 1 << 20)
+    whole = torch.randn(4, 2**17)
+    state = {"large": whole, "small": torch.ones(3)}
+    folder = checkpoints.save(tmp_path, 1, state)
+    assert not _maps(folder, checkpoints.load(folder)[1])
+    _, read = checkpoints.load(folder, lambda rows, shape: rows(0, 1))
+    assert _maps(folder, read)
+    assert torch.equal(read["large"], whole)
+    del read["large"]
+    assert torch.equal(read["small"], torch.ones(3))
+    assert not _maps(folder, read)
+
+
+def _maps(folder: Path, held: Any) -> bool:
+    """Whether a file of a folder is in this process's memory map, while something is held."""
+    gc.collect()
+    return held is not None and str(folder) in Path("/proc/self/maps").read_text()

@@ -134,3 +134,17 @@ def test_the_last_judged_policies_are_kept_as_folders(
     folders = sorted(tmp_path.glob("checkpoints/*"), key=lambda p: int(p.name.split("-")[1]))
     assert [folder.name for folder in folders] == [f"step-{n}" for n in steps]
     assert all((folder / "model.safetensors").is_file() for folder in folders)
+
+
+def test_weights_of_a_checkpoint_are_copied(tmp_path: Path) -> None:
+    """They may be in the map of its file, which a later checkpoint takes away."""
+    kept, policy = keeping(tmp_path, "best:m")
+    run(kept, policy)
+    state = kept.state_dict()
+    resumed, _ = keeping(tmp_path, "best:m")
+    resumed.load_state_dict(state)
+    assert resumed.best is not None
+    for name, weight in state["best"]["weights"].items():
+        own = resumed.best["weights"][name]
+        assert torch.equal(own, weight)
+        assert own.data_ptr() != weight.data_ptr()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from preflab.engine.comparing import prepared
-from preflab.errors import NumericError, PreflabError, UserError
+from preflab.errors import Absent, NumericError, PreflabError, UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
 from preflab.runtime import Runtime, RuntimeConfig
@@ -173,6 +173,25 @@ def test_a_server_that_fails_ends_the_run_with_the_cure(
     assert caught.value.exit_code in (1, NumericError.exit_code)
 
 
+def test_weights_that_were_replaced_in_part_have_no_version(tmp_path: Path) -> None:
+    """A run that goes on from its last checkpoint has the weights that the server had before it
+    failed to read others: it must not be taken to have them still."""
+    policy, other = tiny_policy(tmp_path), tiny_policy(tmp_path)
+    with torch.no_grad():
+        next(other.module.parameters()).mul_(2)
+    standin = StandIn(policy)
+    with serving(standin) as address:
+        engine = served(address)
+        engine.generate(policy, PROMPTS, Sampling(2), (1, "x"))
+        standin.fault = "reload"
+        with pytest.raises(PreflabError, match="KeyError"):
+            engine.generate(other, PROMPTS, Sampling(2), (1, "x"))
+        standin.fault = ""
+        assert engine.is_stale(policy.version)
+        engine.generate(policy, PROMPTS, Sampling(2), (1, "x"))
+    assert standin.loads == 3
+
+
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     with serving(StandIn(tiny_policy(tmp_path))) as address:
         pass
@@ -214,7 +233,7 @@ def test_a_folder_for_weights_that_is_not_there_is_refused_before_any_work(tmp_p
 def test_a_server_that_is_down_is_refused_before_any_work(tmp_path: Path) -> None:
     with serving(StandIn(tiny_policy(tmp_path))) as address:
         pass
-    with pytest.raises(UserError, match="no connection"):
+    with pytest.raises(Absent, match="no connection"):  # a plan goes on
         list(preflight(VLLMConfig(server=address), FakeContext(tmp_path, PROMPTS)))
 
 
@@ -240,6 +259,12 @@ def test_in_several_processes_it_wants_a_server(
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "ftp://a", "http://", "http://a:port"])
 def test_an_address_is_http(address: str) -> None:
     assert [key for key, _ in VLLMConfig(server=address).check()] == ["server"]
+
+
+def test_an_address_is_that_of_the_server_and_not_of_its_api() -> None:
+    ((key, problem),) = VLLMConfig(server="http://a:8000/v1/").check()
+    assert (key, "leave /v1 out" in problem) == ("server", True)
+    assert not list(VLLMConfig(server="https://a/behind/a/proxy").check())
 
 
 def test_a_lost_connection_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

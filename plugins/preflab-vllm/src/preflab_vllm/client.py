@@ -24,6 +24,8 @@ AGAIN = (
 )
 
 
+REPLACED = "being replaced"
+"""Version of weights of which some may be new and some old."""
 WAITS = (0.2, 1.0)
 """Seconds before a request that found no connection, or lost it, is made again. Every request may
 be: a row's seed gives the same response."""
@@ -64,9 +66,11 @@ class Client:
 
     def load(self, folder: str, version: str) -> None:
         """Have it read weights from a folder and call them by a version. Nothing is sampled
-        meanwhile, and nothing that was computed with earlier weights is kept."""
+        meanwhile, and nothing that was computed with earlier weights is kept. If it fails in the
+        middle, the weights are of no version: some of them may be new."""
         self._ask(f"/pause?{urlencode({'mode': 'wait'})}", {})
         try:
+            self._ask("/update_weight_version", {"new_version": REPLACED})
             self._ask(
                 "/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": folder}}
             )
@@ -133,7 +137,7 @@ class Client:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
                 raise self._silent(route) from None
-            raise PreflabError(
+            raise Unreachable(
                 f"rollout.server={self.address}: no connection ({reason}). Start the server "
                 f"({START}), or give its address. {AGAIN}"
             ) from None
@@ -157,7 +161,7 @@ class Client:
         raise AssertionError("the last wait is None")
 
     def _silent(self, route: str) -> PreflabError:
-        return PreflabError(
+        return Unreachable(
             f"rollout.server={self.address}: no answer to {route} within {self.seconds:g} s. It "
             "hangs, or is slower than that: look at its log, and raise rollout.timeout or lower "
             f"rollout.requests if it only is slow. {AGAIN}"
@@ -177,6 +181,10 @@ class Client:
             f"rollout.server={self.address}: {route}: {what}. Is it a vLLM server of 0.32 or newer "
             f"({START})?"
         )
+
+
+class Unreachable(PreflabError):
+    """Nobody answers."""
 
 
 class NoSuchRoute(PreflabError):

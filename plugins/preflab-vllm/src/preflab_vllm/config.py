@@ -72,3 +72,5 @@ class VLLMConfig:
             is_address = False
         if not is_address:
             yield "server", f"is {self.server}, which is no address: write http://HOST:PORT"
+        elif parts.path.rstrip("/").endswith("/v1"):  # what clients of OpenAI are given
+            yield "server", f"is {self.server}: leave /v1 out, write http://HOST:PORT"

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from itertools import islice
 
-from preflab.errors import PreflabError, UserError
+from preflab.errors import Absent, PreflabError, UserError
 from preflab.interfaces import Context
 from preflab.launched import world_size
 from preflab.lengths import every_prompt
-from preflab_vllm.client import START, Client
+from preflab_vllm.client import START, Client, Unreachable
 from preflab_vllm.config import VLLMConfig
 from preflab_vllm.inside import check_installed
 
@@ -20,8 +20,8 @@ TEXTS = 20
 
 
 def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
-    """What is going to sample. `UserError` for a server that does not answer, cannot take weights,
-    has another tokenizer, or reads fewer tokens than the run needs."""
+    """What is going to sample. `Absent` for a server that does not answer; `UserError` for one that
+    takes no weights, has another tokenizer, or reads fewer tokens than the run needs."""
     if not config.server:
         check_installed()
         _check_alone(context)
@@ -32,6 +32,8 @@ def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
         model = client.model()
         client.weights()
         _check_tokenizer(client, str(model["id"]), context)
+    except Unreachable as error:
+        raise Absent(str(error)) from None
     except PreflabError as error:
         raise UserError(str(error)) from None
     _check_length(config, model.get("max_model_len"), context)
