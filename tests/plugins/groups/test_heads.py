@@ -385,15 +385,6 @@ def test_few_pairs_are_told_and_more_so_where_they_have_much_say(tmp_path: Path)
     assert (accounts["pairs of few"], accounts["pairs of many"]) == (2, 6)
 
 
-def test_groups_whose_rankings_are_all_held_out_are_told(tmp_path: Path) -> None:
-    held_out = {"validation": [said("few", 0, 1), said("new", 0, 2)], "test": [said("", 0, 3)]}
-    context = FakeContext(tmp_path, DIVIDED)
-    assert not any("No head" in notice for notice in kwise_groups(config_of(), context))
-    context.rankings = lambda split: held_out.get(split, DIVIDED)  # type: ignore[method-assign]
-    (notice,) = (said for said in kwise_groups(config_of(), context) if "No head" in said)
-    assert notice.startswith("No head for new: ")
-
-
 def test_divided_weights_are_refused_where_heads_are_drawn_together(tmp_path: Path) -> None:
     """Also by `preflab plan`, which is one process whatever the run will have."""
     context = FakeContext(tmp_path, DIVIDED)
