@@ -110,14 +110,20 @@ def _show(found: Overview, names: Mapping[str, str]) -> None:
         datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
         for at in (found.first, found.last)
     )
-    print(f"{found.requests} requests, {first} to {last} UTC. Intervals are 95 %.")
+    print(
+        f"{found.requests} requests, {first} to {last} UTC. Intervals are 95 %, over n requests, "
+        "or in the first table over n keys if there are several."
+    )
     console = Console(width=terminal.width())
     table = Table("a guard had something against", "share of requests")
     for name, measure in found.categories.items():
         table.add_row(escape(name), shown(measure))
     table.add_row("of which something was not shown", shown(found.blocked))
     console.print(table)
-    table = Table("key", "requests", "tokens", "refused", "guard against", "not shown", "")
+    table = Table(
+        *("key", "requests", "tokens", "refused for form, key or limit"),
+        *("guard against", "not shown", ""),
+    )
     for one in found.keys:
         numbers = map(str, (one.requests, one.tokens, one.refused))
         shares = (shown(one.against.own), shown(one.blocked.own))
@@ -151,12 +157,12 @@ def said(one: KeyUse) -> str:
 
 
 def shown(measure: Measure) -> str:
-    """A share with its interval."""
+    """A share with its interval, and of how many it is."""
     if not measure.n:
         return "none"
     if not math.isfinite(measure.low):  # of one request, or one key, nothing is known of others
-        return f"{measure.value:.1%}, no interval"
-    return f"{measure.value:.1%} [{measure.low:.1%}, {measure.high:.1%}]"
+        return f"{measure.value:.1%}, no interval, n = {measure.n}"
+    return f"{measure.value:.1%} [{measure.low:.1%}, {measure.high:.1%}], n = {measure.n}"
 
 
 def _numbers(measure: Measure) -> dict[str, float | int | None]:
