@@ -43,6 +43,7 @@ def rows() -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.reliability  # 36,000 pairs: make conformance and make reliability run it
 def test_dpo_reaches_the_closed_form(tmp_path: Path) -> None:
     start = reference(SENTENCES)
     start.save(tmp_path / "reference")
