@@ -213,8 +213,8 @@ def test_a_browser_learns_no_arm_reward_origin_path_or_other_person(tmp_path: Pa
     ]
     shares: dict[str, Any] = {
         "kind": "compare",
-        "gold_share": 0.4,
-        "retest_share": 0.3,
+        "gold_share": 0.8,
+        "retest_share": 0.2,
         "retest_after": 1,
     }
     with a_site(tmp_path, tasks, **shares) as site:
