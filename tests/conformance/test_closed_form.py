@@ -331,7 +331,7 @@ def test_the_kl_in_the_loss_ends_there_and_not_at_the_optimum(name: str, tmp_pat
     assert min(distances(SENTENCES, policy)) > 0.06
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.parametrize("name", represented_by(["rloo"], list(SENTENCE_GROUPS)))
 def test_the_kl_in_the_reward_reaches_the_closed_form_of_sentences(
     name: str, tmp_path: Path
@@ -365,13 +365,13 @@ def test_online_dpo_as_published_arrives_elsewhere(
     assert max(distances(BANDIT, policy)) == pytest.approx(off, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_expert_iteration_without_kl_ends_with_the_best_arm_alone(tmp_path: Path) -> None:
     policy, _ = trained(BANDIT, tmp_path, 1, "expert_iteration", ("samples=4", "kl.coef=0"))
     assert max(distances(BANDIT, policy)) == pytest.approx(1 - 0.800774, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.parametrize("options", represented_by([""], ["", "scale=none"]))
 def test_grpo_as_published_arrives_elsewhere(options: str, tmp_path: Path) -> None:
     # k3 in the loss pulls too little where the policy has more than the reference. Measured: 0.08
@@ -381,7 +381,7 @@ def test_grpo_as_published_arrives_elsewhere(options: str, tmp_path: Path) -> No
     assert max(distances(BANDIT, policy)) > 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.parametrize(
     ("name", "off"), represented_by([("bandit", 0.199)], [("bandit", 0.199), ("sentences", 0.5)])
 )
