@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant("a term replaces the gradient", OPTIMIZATION, "parameter.grad = b if a is None else a if b is None else a.add_(b)", "parameter.grad = b", f"{TESTS}/ptx"),
     Mutant("gradient of one process only", OPTIMIZATION, "        if not self._is_summed:\n            self.runtime.sum_gradients(self.parameters)\n", "", f"{TESTS}/ppo/test_two_processes.py"),
     Mutant("every process reads the first rows", "framework/preflab/sharding.py", "(n * each, shape[0]) for n in (rank, rank + 1)", "(n * each, shape[0]) for n in (0, 1)", "tests/plugins/causal_lm/test_parts.py"),
-    Mutant("rows of a checkpoint are those of the first process", "framework/preflab/storage/checkpoints.py", "start += count", "start += 0", "tests/framework/test_sharding.py"),
+    Mutant("rows of a checkpoint are those of the first process", "framework/preflab/storage/checkpoints.py", "start += count", "start += 0", "tests/framework/engine/test_parts.py"),
     Mutant("adapters beside divided weights are trained on copies", "plugins/preflab_builtin/causal_lm/adapters.py", "own.clone() if name.startswith(\"score.\") else own", "own.clone()", "tests/plugins/causal_lm/test_parts.py"),
     Mutant("mean of divided gradients", "framework/preflab/sharding.py", "set_gradient_divide_factor(1.0)", "set_gradient_divide_factor(2.0)", "tests/framework/test_sharding.py"),
     Mutant("a stand-in counts", "framework/preflab/runtime.py", "return 0.0 if isinstance(rows, StandIn) else 1.0", "return 1.0", "tests/framework/test_runtime.py"),

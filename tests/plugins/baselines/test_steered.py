@@ -14,7 +14,7 @@ from preflab.interfaces import Subject
 from preflab.records import Document, Prompt
 from preflab.testing import FakeContext
 from preflab_builtin.baselines.config import SteeredConfig
-from preflab_builtin.baselines.steered import preflight, steered, steered_logits
+from preflab_builtin.baselines.steered import Steering, preflight, steered, steered_logits
 from preflab_builtin.evaluation.config import KLConfig
 from preflab_builtin.evaluation.responses import ReferenceKL
 
@@ -76,6 +76,21 @@ def test_each_token_is_that_of_the_formula_over_the_text_so_far(tmp_path: Path) 
             logits = steered_logits(following, adds, before, t + 1, 3.0)
             assert float(logits[0, token]) >= float(logits.max()) - 1e-4
             before = before + difference[t, token]
+
+
+@torch.no_grad()
+def test_the_difference_so_far_is_that_of_all_tokens_read(tmp_path: Path) -> None:
+    policy = FakeContext(tmp_path).policy("initial")
+    asked = [policy.tokenizer.encode_prompt(Prompt("", f"{p}one")) for p in ("", "good ", "bad ")]
+    rows = [torch.tensor([ids]) for ids in asked]
+    model = Steering(policy, policy, 3.0)
+    _, cache = model.begin([(ids, torch.ones_like(ids, dtype=torch.bool)) for ids in rows])
+    sums = [float(cache.before[0])]
+    for token in policy.tokenizer.encode("plus two one"):
+        sums.append(sums[-1] + float(cache.adds[0, token]))
+        _, cache = model.extend(torch.tensor([token]), cache)
+        assert float(cache.before[0]) == pytest.approx(sums[-1], abs=1e-6)
+    assert max(map(abs, sums)) > 1e-3  # else nothing would tell sums from zeros
 
 
 def test_the_evaluations_prefix_is_behind_those_of_the_classes(tmp_path: Path) -> None:
