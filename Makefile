@@ -32,7 +32,7 @@ picture: quickstart        ## README's picture sweeps/report.png anew, from the 
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,1960 --screenshot=sweeps/report.png \
 		file://$(CURDIR)/$$(ls -td runs/ladder/*/ | head -1)report.html
 
-test: install              ## all tests but those of the targets below that have tests of their own (10 minutes on two cores)
+test: install              ## all tests but those of the targets below that have tests of their own (12 to 20 minutes on two cores)
 	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label and not serve and not vllm and not llama"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)

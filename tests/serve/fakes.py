@@ -4,6 +4,7 @@ in this process."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.guard.asking import InTime
 from preflab_builtin.guard.responder import Guarded
-from preflab_builtin.guard.verdicts import Guard
+from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.arms import Arm
 from preflab_serve.server.access import Access
@@ -123,3 +124,15 @@ def asked(service: Service, path: str, body: Mapping[str, Any]) -> httpx.Respons
     found = asyncio.run(work())
     service.worker.close()
     return found
+
+
+class Hanging:
+    """A guard that hangs until it is let go, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.go, self.calls = threading.Event(), 0
+
+    def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
+        self.calls += 1
+        self.go.wait(10)
+        return [Verdict() for _ in prompts]

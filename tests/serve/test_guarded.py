@@ -28,7 +28,7 @@ from preflab_serve.service import GUARD, Service
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Worker
-from serve.fakes import asked, fake_arm
+from serve.fakes import Hanging, asked, fake_arm
 
 OFFENSIVE = (
     "you idiot",
@@ -202,18 +202,6 @@ def test_a_text_that_a_client_cuts_and_lets_go_on_is_read_as_one() -> None:
     found, chat = asyncio.run(work())
     assert found[:-1] == [REFUSAL] * 15
     assert (found[-1], chat) == ("iot", ["iot"])
-
-
-class Hanging:
-    """A guard that hangs until it is let go, and counts its calls."""
-
-    def __init__(self) -> None:
-        self.go, self.calls = threading.Event(), 0
-
-    def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
-        self.calls += 1
-        self.go.wait(10)
-        return [Verdict() for _ in prompts]
 
 
 def test_one_call_of_a_guard_that_hangs_is_left_behind_and_no_more() -> None:

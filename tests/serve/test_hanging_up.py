@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preflab.records import Prompt
-from preflab_builtin.guard.verdicts import Verdict
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.guarding import Checking
 from preflab_serve.server.access import Access
@@ -20,23 +18,11 @@ from preflab_serve.server.app import create_app
 from preflab_serve.service import Service
 from preflab_serve.usage.log import UsageLog
 from preflab_serve.worker import Worker
-from serve.fakes import fake_arm
+from serve.fakes import Hanging, fake_arm
 from serve.test_counting import lines
 
 
-class Waiting:
-    """A guard whose calls wait until it is let go."""
-
-    def __init__(self) -> None:
-        self.go, self.calls = threading.Event(), 0
-
-    def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
-        self.calls += 1
-        self.go.wait(10)
-        return [Verdict() for _ in prompts]
-
-
-async def hang_up(service: Service, guard: Waiting, path: str, body: Mapping[str, Any]) -> None:
+async def hang_up(service: Service, guard: Hanging, path: str, body: Mapping[str, Any]) -> None:
     """Ask, and leave while the guard has its first call, which then ends."""
     headers = {"host": "localhost", "content-type": "application/json"}
     scope = {
@@ -78,7 +64,7 @@ def test_a_guard_is_asked_no_more_for_who_has_hung_up(
 ) -> None:
     """320 prompts are 10 calls, or 20 of texts that may be prompts or responses: the client leaves
     in the first one. What another asks for then is the second."""
-    guard, arms = Waiting(), {"fake": fake_arm(lambda *_: "fine")}
+    guard, arms = Hanging(), {"fake": fake_arm(lambda *_: "fine")}
     checking = Checking(guard, "No.", 0)
     service = Service(arms, Worker(gather=0), checking, log=UsageLog(tmp_path))
 

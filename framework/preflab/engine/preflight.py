@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from preflab.compilers import check_compilers
 from preflab.components import Place
@@ -176,15 +177,29 @@ def _unread(run: Run) -> Iterator[str]:
 
 def _truth_as_text(run: Run) -> Iterator[str]:
     """Texts that are the word True or False: a file's ``no`` or ``on`` without quotes is one."""
-    configs = [(choice.key, choice.config) for choice in run.all_choices()]
-    for key, config in (*configs, ("", run.settings)):
-        for field in dataclasses.fields(config):
-            value = getattr(config, field.name)
-            if isinstance(value, str) and value in ("True", "False") and value != field.default:
+    whole = (*run.choices.values(), *run.preparation, *run.trackers)
+    for key, config in (*((choice.key, choice.config) for choice in whole), ("", run.settings)):
+        for place, text in _texts(config, key):
+            if text in ("True", "False"):
                 yield (
-                    f"{f'{key}.{field.name}'.lstrip('.')} is the text '{value}': YAML reads yes, "
-                    "no, on, off, true and false as that. If you mean the word, put it into quotes."
+                    f"{place} is the text '{text}': YAML reads yes, no, on, off, true and false as "
+                    "that. If you mean the word, put it into quotes."
                 )
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """The texts in a config, at any depth, by their keys."""
+    if isinstance(value, str):
+        yield place, value
+    elif dataclasses.is_dataclass(value):
+        for name, held in vars(value).items():
+            yield from _texts(held, f"{place}.{name}".lstrip("."))
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from _texts(held, f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, held in enumerate(value):
+            yield from _texts(held, f"{place}.{number}")
 
 
 def _of_offload(run: Run) -> Iterator[str]:

@@ -252,6 +252,11 @@ def test_a_truth_value_that_became_a_text_is_said(typed: str, told: bool) -> Non
     assert found == (["note is the text 'True'"] if told else [])
 
 
+def test_a_truth_value_in_a_list_of_texts_is_said_too() -> None:
+    found = [s.partition(":")[0] for s in said("tags=[one,true]") if "YAML reads yes" in s]
+    assert found == ["tags.1 is the text 'True'"]
+
+
 def test_what_is_not_there_now_is_said_by_a_plan_and_refused_by_a_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
