@@ -97,9 +97,9 @@ $(PEERS)/.installed: tests/benchmarks/constraints-peers.txt
 	touch $@
 
 THREADS ?= 2
-bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (37 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16 OFFLOAD=1 COMPILE=1)
+bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (37 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16 OURS="runtime.offload=true")
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
-	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION)) $(if $(OFFLOAD),--offload) $(if $(COMPILE),--compile)
+	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION)) $(if $(OURS),--ours "$(OURS)")
 
 test-trl: install          ## our losses against TRL's on the same rows: reward, SFT, DPO, KTO, GRPO, RLOO (installs the extra trl)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trl]"

@@ -46,6 +46,7 @@ from preflab.sampling import AskedRow as AskedRow
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
 from preflab.sampling import Foreign as Foreign
+from preflab.sampling import GivesLogProbs as GivesLogProbs
 from preflab.sampling import ReadsForms as ReadsForms
 from preflab.sampling import Refreshes as Refreshes
 from preflab.sampling import RolloutEngine as RolloutEngine

@@ -42,13 +42,17 @@ class Sampling:
     samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
     that are sampled in several calls, or by several processes, are the same rows if they keep their
     numbers. compared: whoever asks compares what a `Foreign` engine says of its draws with the
-    policy; False: preflab compares some rows wherever the policy is another one than before."""
+    policy; False: preflab compares some rows wherever the policy is another one than before.
+    log_probs: the rollout is to say by which log-probabilities its tokens were drawn
+    (`Rollout.log_probs`), which of the engines that are not `Foreign` those do that are
+    `GivesLogProbs`."""
 
     max_tokens: int
     temperature: float = 1.0
     samples: int = 1
     first_row: int = 0
     compared: bool = False
+    log_probs: bool = False
 
 
 class RolloutEngine(Protocol):
@@ -85,6 +89,16 @@ class Foreign(Protocol):
 
 
 @runtime_checkable
+class GivesLogProbs(Protocol):
+    """A `RolloutEngine` that reads the policy itself, and whose rollouts say by which
+    log-probabilities they were drawn where `Sampling.log_probs` asks for it."""
+
+    @property
+    def gives_log_probs(self) -> bool:
+        """Whether it does."""
+
+
+@runtime_checkable
 class Refreshes(Protocol):
     """A `Foreign` engine whose copy of the weights serves all processes of a job, as that of a
     server: of several processes the first one refreshes it, before any of them samples. The others
@@ -100,6 +114,12 @@ class Refreshes(Protocol):
 def is_foreign(engine: RolloutEngine) -> bool:
     """Whether an engine, also one that several processes share, is `Foreign`."""
     return getattr(engine, "weights", None) is not None
+
+
+def gives_log_probs(engine: RolloutEngine) -> bool:
+    """Whether the rollouts of an engine, also of one that several processes share, say by which
+    log-probabilities they were drawn."""
+    return is_foreign(engine) or (isinstance(engine, GivesLogProbs) and engine.gives_log_probs)
 
 
 def reads_parts(engine: RolloutEngine) -> bool:

@@ -45,8 +45,7 @@ class Wanted:
     device: str
     precision: str
     peers: str
-    offload: bool
-    compile: bool
+    ours: str
 
 
 def wanted(arguments: Sequence[str]) -> Wanted:
@@ -67,10 +66,7 @@ def wanted(arguments: Sequence[str]) -> Wanted:
         "--peers", default="", help="python of the peers; default: the one that make bench made"
     )
     parser.add_argument(
-        "--offload", action="store_true", help="ours with runtime.offload: less memory, more time"
-    )
-    parser.add_argument(
-        "--compile", action="store_true", help="ours with runtime.compile, also while it warms up"
+        "--ours", default="", help='further overrides of ours, such as "runtime.offload=true"'
     )
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
@@ -89,8 +85,7 @@ def wanted(arguments: Sequence[str]) -> Wanted:
         found.device,
         found.precision,
         found.peers,
-        found.offload,
-        found.compile,
+        found.ours,
     )
 
 
@@ -140,8 +135,7 @@ def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
         roof["gflops"],
         asked.device,
         asked.precision,
-        asked.offload,
-        asked.compile,
+        asked.ours,
     )
 
 

@@ -1,7 +1,7 @@
 """What lies between the kernels of a GPU while preflab trains: the share of the time in which it
 has none, and the operations on which the processor spends it.
 
-    PYTHONPATH=tests python -m benchmarks.between_kernels --size smol_full --name sft --compile
+    PYTHONPATH=tests python -m benchmarks.between_kernels --name sft --ours runtime.compile=true
 
 Steps of a real stage are profiled after some that warm it up. One line of JSON on the standard
 output.
@@ -141,7 +141,7 @@ def job_of(arguments: Sequence[str], folder: Path, scratch: str) -> Job:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--ours", default="", dest="more", help="further overrides")
     found = vars(parser.parse_args(arguments))
     return Job(folder=str(folder / found["size"]), scratch=scratch, **found)
 
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
         tell(f"{job.name}: {WARM_UP} steps, then {PROFILED} that are profiled")
         profiled(job, trace)
         found = between(json.loads(trace.read_text(encoding="utf8"))["traceEvents"])
-    facts = {"name": job.name, "size": job.size, "precision": job.precision, "compile": job.compile}
+    facts = {"name": job.name, "size": job.size, "precision": job.precision, "ours": job.more}
     print(json.dumps({**facts, "steps": PROFILED, **asdict(found)}))
     if found.share_idle is None:
         tell("no kernel of a GPU is in the trace: only what the processor does is counted")

@@ -37,9 +37,8 @@ COMPARED = {
 @dataclass(frozen=True)
 class Machine:
     """Where things are measured. folder: of weights and data, by size below it; gflops: the
-    measured matmul peak; device and precision as preflab's runtime names them; offload: ours keeps
-    frozen networks out of memory while it trains; compile: its blocks are
-    compiled."""
+    measured matmul peak; device and precision as preflab's runtime names them; ours: further
+    overrides of our side."""
 
     folder: Path
     peer_python: str
@@ -47,8 +46,7 @@ class Machine:
     gflops: float
     device: str = "cpu"
     precision: str = "float32"
-    offload: bool = False
-    compile: bool = False
+    ours: str = ""
 
     def environment(self, ours: bool) -> dict[str, str]:
         """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours
@@ -71,7 +69,7 @@ class Machine:
             "threads": self.threads,
         }
         job |= {"device": self.device, "precision": self.precision, **more}
-        job |= {"offload": self.offload, "compile": self.compile} if ours else {}
+        job |= {"more": self.ours} if ours else {}
         python, module = (
             (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
         )

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch;
-    precision: of the forward pass; offload: of frozen networks while others train; compile: of
-    blocks. The rest departs from the size's shape for the growth measurements (k, batch, response)
-    or the check (given: the responses are given)."""
+    precision: of the forward pass; more: further overrides. The rest departs from the size's shape
+    for the growth measurements (k, batch, response) or the check (given: the responses are
+    given)."""
 
     name: str
     size: str
@@ -41,8 +41,7 @@ class Job:
     threads: int
     device: str = "cpu"
     precision: str = "float32"
-    offload: bool = False
-    compile: bool = False
+    more: str = ""
     k: int = 9
     batch: int = 0
     response: int = 0
@@ -67,11 +66,12 @@ def overrides(job: Job) -> list[str]:
     ]
     words += [
         f"runtime.device={job.device} runtime.precision={job.precision} "
-        f"runtime.decode_graphs={job.device == 'cuda'} runtime.offload={job.offload} "
-        f"runtime.compile={job.compile}"
+        f"runtime.decode_graphs={job.device == 'cuda'}"
     ]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
+    # Given responses have no log-probs of an engine.
+    words += [job.more, *["algorithm.old_log_probs=recomputed"] * job.given]
     return " ".join(words).split()
 
 

@@ -308,8 +308,12 @@ def _composed(name: str, size: str, **more: Any) -> Any:
     return preflab.compose(ours.overrides(Job(name, size, "data", "scratch", 2, **more)))
 
 
-def test_our_side_is_compiled_if_that_is_asked_for() -> None:
-    assert _composed("sft", "tiny", compile=True).runtime.compile
+def test_our_side_takes_further_overrides() -> None:
+    assert _composed("sft", "tiny", more="runtime.compile=true").runtime.compile
+    sampled = "algorithm.old_log_probs=sampled"
+    assert _composed("ppo_iteration", "tiny", more=sampled).algorithm.old_log_probs == "sampled"
+    job = Job("ppo_iteration", "tiny", "data", "scratch", 2, more=sampled, given=True)
+    assert ours.overrides(job)[-1] == "algorithm.old_log_probs=recomputed"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -61,5 +61,6 @@ def test_spans_that_touch_or_contain_each_other_count_once() -> None:
 
 
 def test_the_command_line_names_a_job() -> None:
-    job = job_of(["--size", "tiny", "--device", "cpu", "--compile"], Path("data"), "scratch")
-    assert (job.folder, job.size, job.name, job.compile) == ("data/tiny", "tiny", "sft", True)
+    more = "runtime.compile=true"
+    job = job_of(["--size", "tiny", "--device", "cpu", "--ours", more], Path("data"), "scratch")
+    assert (job.folder, job.size, job.name, job.more) == ("data/tiny", "tiny", "sft", more)

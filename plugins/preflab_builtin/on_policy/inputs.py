@@ -13,17 +13,21 @@ from preflab.interfaces import Adaptable, Backbone, Context, Policy, RewardModel
 from preflab.lengths import check_prompts
 from preflab.offload import Offload, networks_of
 from preflab.runtime import Runtime
-from preflab.sampling import is_foreign
+from preflab.sampling import gives_log_probs, is_foreign
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
-from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
+from preflab_builtin.on_policy.config import Controller, OldLogProbs, OnPolicyConfig, names_folder
 from preflab_builtin.training import continuing
 
 if TYPE_CHECKING:
     from preflab_builtin.on_policy.experience import Networks
 
 _REFERENCE, INITIAL = " reference ", "initial"
+NOT_GIVEN = (
+    "algorithm.old_log_probs=sampled takes the log-probabilities that the rollout engine drew by, "
+    "and this run's engine does not say them. Leave it out, or choose rollout=native (the default)."
+)
 
 
 def inspect(config: OnPolicyConfig) -> Inspection:
@@ -72,6 +76,9 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
     """Refuses prompts that are too long and what does not fit this run; what a schedule means for
     training that goes on."""
     check_prompts(context, context.records("prompts", "train"))
+    sampled = config.old_log_probs is OldLogProbs.sampled
+    if sampled and not gives_log_probs(context.rollout()):
+        raise UserError(NOT_GIVEN)
     if config.sampler.cap is not None and not is_foreign(context.rollout()):
         raise UserError(
             f"algorithm.sampler.cap={config.sampler.cap:g} weighs tokens for what an engine drew "

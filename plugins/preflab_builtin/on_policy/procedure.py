@@ -17,12 +17,10 @@ from preflab.optimization import Optimization, gradient_terms, mean_metrics, req
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.runtime import weight
-from preflab.sampling import agreement_of, is_foreign
-from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
 from preflab_builtin.on_policy.dealing import micro_batches, minibatches
-from preflab_builtin.on_policy.experience import Experience, Networks, collect, described
+from preflab_builtin.on_policy.experience import Experience, Networks, collect, described, penalised
 from preflab_builtin.on_policy.gradients import WEIGHTED, Watched, accumulate, as_metrics
 from preflab_builtin.on_policy.guards import (
     KLBounds,
@@ -35,7 +33,7 @@ from preflab_builtin.on_policy.inputs import kl_reference, offload
 from preflab_builtin.on_policy.kl import adapted_coefficient
 from preflab_builtin.on_policy.resampling import replaced, without_signal
 from preflab_builtin.on_policy.rules import Rules, denominator
-from preflab_builtin.on_policy.sampler import SamplerGuard
+from preflab_builtin.on_policy.sampler import guard_of
 from preflab_builtin.rollouts.prompts import prompt_tokens
 from preflab_builtin.training.continuing import begins_from
 from preflab_builtin.training.keeping import Keeping
@@ -66,8 +64,9 @@ class OnPolicy:
         self.policy = policy
         self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = engine = context.rollout()
-        self.sampler = SamplerGuard(config.sampler, is_foreign(engine), agreement_of(engine))
-        self.sampling = replace(self.engine.sampling, samples=rules.samples, compared=True)
+        self.sampler = guard_of(config, engine, self.runtime)
+        asked = replace(engine.sampling, log_probs=self.sampler.trusted)
+        self.sampling = replace(asked, samples=rules.samples, compared=True)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
         self.terms = gradient_terms(context, config.terms, shows_batch=True)
@@ -94,7 +93,7 @@ class OnPolicy:
         rollout = self._rollout(index)
         profile.ended("rollout")
         raw = self._scored(rollout)
-        scores, metrics = self._penalised(raw, rollout)
+        scores, metrics = penalised(raw, rollout, self.shapings, self.config)
         profile.ended("scoring")
         if self.rules.resample:
             rollout, raw, scores, metrics = self._resampled(index, rollout, raw, scores, metrics)
@@ -113,7 +112,7 @@ class OnPolicy:
             metrics |= self.kl_bounds.check(self._where(index), experience)
         chosen = self._chosen(index, experience)
         with self.offload.away():
-            metrics |= self._update(index, chosen)
+            metrics |= self._update(index, chosen) | self.sampler.first
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
         metrics |= {f"objective/scores/{k}": float(v.mean()) for k, v in self.members.items()}
@@ -147,6 +146,7 @@ class OnPolicy:
             self.kl_coef if self.rules.kl_loss is None else 0.0,
             self.rules.advantages,
             self.runtime,
+            rollout.log_probs if self.sampler.trusted else None,
         )
         require_finite_experience(self.rules.name, experience)
         return experience
@@ -221,21 +221,9 @@ class OnPolicy:
                 for name, scores in before.items()
             }
             rollout = replaced(rollout, at, other, self.policy.tokenizer)
-            scores, metrics = self._penalised(raw, rollout)
+            scores, metrics = penalised(raw, rollout, self.shapings, self.config)
             more += len(at)
         return rollout, raw, scores, metrics | {"objective/resampled": float(more)}
-
-    def _penalised(
-        self, raw: torch.Tensor, rollout: Rollout
-    ) -> tuple[torch.Tensor, dict[str, float]]:
-        """Scores [B] after the shapings, the penalty for responses that were cut, and clipping."""
-        scores, metrics = shaped(self.shapings, raw, rollout)
-        scores = scores - self.config.missing_eos_penalty * (~rollout.terminated).float()
-        limit = self.config.clip.score
-        if limit is None:
-            return scores, metrics
-        metrics["objective/scores_clipped"] = float((scores.abs() > limit).float().mean())
-        return scores.clamp(-limit, limit), metrics
 
     def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
         """Rows of each optimizer step, shuffled again in each epoch."""
@@ -290,7 +278,7 @@ class OnPolicy:
             sums += weight(rows) * torch.stack(watched)
             if is_first and weight(rows) * float(deviation) > largest:
                 largest, furthest = float(deviation), batch
-        if is_first:
+        if is_first and not self.sampler.trusted:
             require_first_ratio_one(
                 self._where(index),
                 self.policy,
@@ -314,6 +302,8 @@ class OnPolicy:
             self._where(index),
             {k: v for k, v in metrics.items() if k.startswith("loss/") or k in checked},
         )
+        if is_first:
+            self.sampler.require_near(self._where(index), watched_mean.difference)
         for optimization in self.optimizations.values():
             optimization.norm()  # raises before any weight is changed
         for optimization in self.optimizations.values():

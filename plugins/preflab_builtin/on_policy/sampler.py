@@ -14,11 +14,23 @@ from dataclasses import dataclass, field
 import torch
 
 from preflab.errors import NumericError, UserError
-from preflab.runtime import Runtime
-from preflab.sampling import EXACT, Agreement, differences, false_of, is_beyond, limit_of
-from preflab_builtin.on_policy.config import SamplerConfig
+from preflab.interfaces import RolloutEngine
+from preflab.runtime import Precision, Runtime
+from preflab.sampling import (
+    EXACT,
+    EXACT_LIMIT,
+    Agreement,
+    agreement_of,
+    differences,
+    false_of,
+    is_beyond,
+    is_foreign,
+    limit_of,
+)
+from preflab_builtin.on_policy.config import OldLogProbs, OnPolicyConfig, SamplerConfig
 from preflab_builtin.on_policy.diagnosis import cause_of
 from preflab_builtin.on_policy.experience import Experience, Networks
+from preflab_builtin.on_policy.inputs import NOT_GIVEN
 
 GROWN, SMALL = 10.0, 1e-3
 """A mean difference so many times the smallest of the run, and above so many nats, is warned of."""
@@ -52,11 +64,16 @@ def agreement(old: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor) -> d
 @dataclass
 class SamplerGuard:
     """Compares an engine's log-probs with the policy's in every iteration. foreign: the engine has
-    to give them; seen: how near it was since this process began."""
+    to give them; seen: how near it was since this process began; trusted: its log-probs are the old
+    ones, so that they are compared on the first minibatch alone; exact: it computes in float32 with
+    the policy itself; first: the metric of the last first minibatch."""
 
     config: SamplerConfig
     foreign: bool
     seen: Agreement = field(default_factory=Agreement)
+    trusted: bool = False
+    exact: bool = False
+    first: dict[str, float] = field(default_factory=dict)
 
     def check(
         self,
@@ -74,15 +91,33 @@ class SamplerGuard:
         problem = false_of(rollout, networks.policy.version if rollout.weights else "")
         if rollout.log_probs is None and self.config.cap is not None:
             raise UserError(_NO_WEIGHTS.format(where, self.config.cap))
+        if rollout.log_probs is None and self.trusted:
+            raise UserError(f"{where}: {NOT_GIVEN}")
         if problem and (self.foreign or rollout.weights or rollout.log_probs is not None):
             raise NumericError(f"{where}: {problem} No weight was changed.")
-        if rollout.log_probs is None:
+        if rollout.log_probs is None or self.trusted:
             return {}
         metrics = agreement(experience.log_probs, rollout.log_probs, experience.mask)
         mean, near = differences(experience.log_probs, rollout.log_probs, experience.mask)
         self._judge(where, mean, experience, networks, temperature, runtime)
         self.seen.smallest = min(self.seen.smallest, near)
         return metrics
+
+    def require_near(self, where: str, difference: float) -> None:
+        """Judge log-probs that are trusted. difference: mean |old - new| over the tokens of an
+        iteration's first minibatch, before any weight has changed. `NumericError` above
+        ``sampler.limit``, and above `EXACT_LIMIT` for an engine that is exact."""
+        if not self.trusted:
+            return
+        limit = EXACT_LIMIT if self.exact else self.config.limit
+        if is_beyond(difference, limit):
+            raise NumericError(
+                f"{where}: the rollout engine's log-probabilities, which algorithm.old_log_probs="
+                f"sampled takes, are {difference:.2g} nats per token from those of training; at "
+                f"most {limit:g} is allowed. No weight was changed. algorithm.old_log_probs="
+                "recomputed computes them, and names the cause if they still differ."
+            )
+        self.first = {"sampler/difference": difference}
 
     def _judge(
         self,
@@ -116,6 +151,13 @@ class SamplerGuard:
                 smallest,
                 given,
             )
+
+
+def guard_of(config: OnPolicyConfig, engine: RolloutEngine, runtime: Runtime) -> SamplerGuard:
+    """The guard of a run's engine."""
+    trusted, foreign = config.old_log_probs is OldLogProbs.sampled, is_foreign(engine)
+    exact = not foreign and runtime.config.precision is Precision.float32
+    return SamplerGuard(config.sampler, foreign, agreement_of(engine), trusted, exact)
 
 
 _NO_WEIGHTS = (

@@ -9,7 +9,7 @@ import torch
 
 from preflab.interfaces import AskedRow, Cache, Policy
 from preflab_builtin.rollouts.prompts import left_padded, up_to_end
-from preflab_builtin.rollouts.sampling import draw, row_noise
+from preflab_builtin.rollouts.sampling import draw, log_probs_of, row_noise
 
 Within = Callable[[], contextlib.AbstractContextManager[None]]
 """What a model is called in, entered for each token: others may use it between two of them."""
@@ -107,11 +107,17 @@ class DecodedRows:
 
 
 def decode(
-    policy: Policy, logits: torch.Tensor, cache: Cache, noise: torch.Tensor, temperature: float
+    policy: Policy,
+    logits: torch.Tensor,
+    cache: Cache,
+    noise: torch.Tensor,
+    temperature: float,
+    log_probs: torch.Tensor | None = None,
 ) -> list[list[int]]:
     """Token lists of B responses, each cut after its first end token.
 
-    logits [B, V] and cache: what `Policy.prefill` returned; noise [B, R]: R tokens at most.
+    logits [B, V] and cache: what `Policy.prefill` returned; noise [B, R]: R tokens at most;
+    log_probs [B, R]: where those of the drawn tokens are written to, None: nowhere.
     """
     steps, end_ids = noise.shape[1], policy.tokenizer.end_ids
     ends = torch.tensor(sorted(end_ids), device=logits.device)
@@ -122,6 +128,8 @@ def decode(
     for step in range(steps):
         drawn = draw(logits, noise[rows, step], temperature)
         tokens[rows, step] = drawn
+        if log_probs is not None:
+            log_probs[rows, step] = log_probs_of(drawn, logits, temperature)
         live = live & ~torch.isin(drawn, ends)
         if step + 1 == steps:
             break

@@ -26,6 +26,8 @@ def native(config: NativeConfig, context: Context) -> NativeEngine:
 class NativeEngine(Engine):
     """`preflab.interfaces.RolloutEngine`."""
 
+    gives_log_probs = True
+
     def generate(
         self,
         policy: Policy,
@@ -40,13 +42,14 @@ class NativeEngine(Engine):
 
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         responses: list[list[int]] = [[] for _ in range(len(prompts) * sampling.samples)]
+        said: list[list[float]] | None = [[] for _ in responses] if sampling.log_probs else None
         # Prompts of similar length share a batch: fewer pads, the same tokens.
         order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
         prompts_at_a_time = max(1, self.batch // sampling.samples)
         with torch.inference_mode(), self.runtime.autocast():
             for group in self.runtime.micro_batches(order, prompts_at_a_time):
-                self._respond(policy, encoded, group, sampling, seed, responses)
-        return rollout_of(policy, prompts, encoded, responses, self.runtime.device)
+                self._respond(policy, encoded, group, sampling, seed, responses, said)
+        return rollout_of(policy, prompts, encoded, responses, self.runtime.device, said)
 
     def stream(
         self, policy: Policy, prompt: Prompt, sampling: Sampling, seed: Sequence[int | str]
@@ -93,9 +96,11 @@ class NativeEngine(Engine):
         sampling: Sampling,
         seed: Sequence[int | str],
         responses: list[list[int]],
+        said: list[list[float]] | None,
     ) -> None:
         """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a
-        time."""
+        time. responses, said (None: not asked for): the tokens of all rows and their log-probs,
+        into which those of this group go."""
         import torch
 
         from preflab_builtin.rollouts.decoding import decode
@@ -119,6 +124,12 @@ class NativeEngine(Engine):
             if sampling.samples > 1 or len(piece) < len(group):
                 places = torch.tensor([place for place, _ in piece], device=logits.device)
                 piece_logits, piece_cache = logits.index_select(0, places), cache.select(places)
-            decoded = decode(policy, piece_logits, piece_cache, noise, sampling.temperature)
+            drawn_by = None if said is None else torch.zeros(noise.shape, device=logits.device)
+            decoded = decode(
+                policy, piece_logits, piece_cache, noise, sampling.temperature, drawn_by
+            )
             for number, response in zip(numbers, decoded, strict=True):
                 responses[number] = response
+            if said is not None and drawn_by is not None:
+                for number, values in zip(numbers, drawn_by.tolist(), strict=True):
+                    said[number] = values[: len(responses[number])]

@@ -49,7 +49,7 @@ def rollout_of(
     weights: str = "",
 ) -> Rollout:
     """Prompts, their tokens, and the tokens of the responses: the same number of consecutive ones
-    for each prompt. log_probs, weights: what a `Foreign` engine says of them."""
+    for each prompt. log_probs, weights: what an engine says of them."""
     samples = len(responses) // max(1, len(prompts))
     rows = [i for i in range(len(prompts)) for _ in range(samples)]
     return Rollout.from_tokens(

@@ -24,6 +24,13 @@ def row_noise(seed: Sequence[int | str], rows: Sequence[int], steps: int) -> tor
     return noise
 
 
+def log_probs_of(tokens: torch.Tensor, logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """log softmax(logits / temperature) of the drawn tokens: tokens [B], logits [B, V] -> [B]
+    float32."""
+    scaled = logits.float() / temperature
+    return scaled.gather(-1, tokens[:, None]).squeeze(-1) - scaled.logsumexp(-1)
+
+
 def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch.Tensor:
     """logits [B, V], noise [B] in [0, 1) -> tokens [B]: the first token at which the cumulative
     distribution of softmax(logits / temperature) passes the noise. temperature 0: the likeliest

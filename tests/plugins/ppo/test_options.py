@@ -14,6 +14,7 @@ from preflab.errors import NumericError
 from preflab.options import problems
 from preflab.records import Rollout
 from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
+from preflab_builtin.on_policy.experience import penalised
 from preflab_builtin.ppo.config import AdvantageConfig, PPOClipConfig, PPOConfig
 from support import FakeContext, UncheckedReward, largest_difference
 from tiny_ppo import PROMPTS, ppo, steps, value_network, weights
@@ -44,7 +45,8 @@ def test_cut_responses_lose_the_penalty_before_scores_are_clipped(tmp_path: Path
     tokenizer = procedure.context.tokenizer
     answers = [[5, tokenizer.eos_id], [5, 6], [5, tokenizer.eos_id], [5, 6]]
     rollout = Rollout.from_tokens(tokenizer, PROMPTS[:4], [[3], [3], [3], [3]], answers)
-    scores, metrics = procedure._penalised(torch.tensor([0.5, 0.5, 3.0, 2.5]), rollout)
+    raw = torch.tensor([0.5, 0.5, 3.0, 2.5])
+    scores, metrics = penalised(raw, rollout, procedure.shapings, procedure.config)
     assert scores.tolist() == [0.5, -0.5, 2.0, 1.5]  # 2.5 - 1 is within the limit again
     assert metrics == {"objective/scores_clipped": 0.25}
 

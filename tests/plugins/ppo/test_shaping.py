@@ -12,6 +12,7 @@ import torch
 
 from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
+from preflab_builtin.on_policy.experience import penalised
 from preflab_builtin.on_policy.procedure import OnPolicy
 from preflab_builtin.ppo import training
 from preflab_builtin.ppo.config import PPOClipConfig, PPOConfig
@@ -46,7 +47,7 @@ def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(
         rollout = Rollout.from_tokens(
             tokenizer, PROMPTS[:2], [[3], [3]], [[tokenizer.eos_id], [5, 6]]
         )
-        scores, metrics = procedure._penalised(raw, rollout)
+        scores, metrics = penalised(raw, rollout, procedure.shapings, procedure.config)
         assert scores.tolist() == pytest.approx(values, abs=1e-6)
         assert list(metrics) == [*(f"shaping/{name}" for name in order), "objective/scores_clipped"]
 
