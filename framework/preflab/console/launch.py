@@ -38,6 +38,8 @@ def launch(words: Sequence[str]) -> int:
         )
     if line.info:
         return _show(line)
+    if is_main() and sys.stderr.isatty():  # seconds pass before a run's first line
+        print("preflab: checking the command and its data", file=sys.stderr)
     with seldom_searched():
         from preflab.jobs.places import check_not_running
         from preflab.planning.reading import check_jobs

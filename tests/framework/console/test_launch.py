@@ -44,6 +44,16 @@ def test_a_wrong_job_stops_all_before_the_first(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_terminal_shows_that_a_command_is_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shows, said in ((True, "preflab: checking the command and its data\n"), (False, "")):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda shows=shows: shows, raising=False)
+        with pytest.raises(UserError, match="seed is -1"):
+            launch(["seed=-1"])
+        assert capsys.readouterr().err == said
+
+
 def test_a_search_in_which_no_trial_has_a_result_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
