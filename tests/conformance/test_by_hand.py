@@ -88,6 +88,7 @@ def test_every_constant_of_the_page_counts(
     assert not torch.equal(*weights)
 
 
+@pytest.mark.reliability
 @pytest.mark.slow
 def test_a_whole_run_leaves_the_same_bits(tmp_path: Path) -> None:
     optimizer = f"{{lr: {by_hand.LEARNING_RATE}, schedule: constant, warmup: 0}}"

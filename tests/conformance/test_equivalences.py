@@ -223,10 +223,10 @@ def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bi
 @pytest.mark.parametrize(
     "others",
     [
-        ("checkpoint.every_steps=null",),
+        pytest.param(("checkpoint.every_steps=null",), marks=pytest.mark.reliability),
         ("checkpoint.every_steps=3", "checkpoint.every_seconds=0"),
-        ("rollout.batch=3",),
-        ("evaluation=samples", "evaluation.prompts=4"),
+        pytest.param(("rollout.batch=3",), marks=pytest.mark.reliability),
+        pytest.param(("evaluation=samples", "evaluation.prompts=4"), marks=pytest.mark.reliability),
     ],
 )
 def test_checkpoints_decoding_batches_and_evaluation_change_nothing(

@@ -75,7 +75,8 @@ def test_without_sharding_two_processes_equal_one_too(tmp_path: Path) -> None:
     assert max(differences(one, two)) <= 1e-4
 
 
-@pytest.mark.parametrize("reshard", represented_by([True], [True, False]))
+@pytest.mark.reliability
+@pytest.mark.parametrize("reshard", [True, False])
 def test_other_stages_equal_one_process_too(reshard: bool, tmp_path: Path) -> None:
     """SFT, RLOO, DPO, and an evaluation in which only the policy that samples is whole."""
     one = trained(Others(), tmp_path / "one", 1)

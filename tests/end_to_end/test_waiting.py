@@ -92,6 +92,7 @@ def test_a_run_waits_says_what_for_and_goes_on(tmp_path: Path) -> None:
     assert said(tmp_path).count("Waiting: runs/config/") == 2
 
 
+@pytest.mark.reliability
 def test_a_named_folder_goes_on_in_place(tmp_path: Path) -> None:
     words = (*NO_REPORT, *RUN, "hydra.run.dir=mine")
     assert preflab(tmp_path, *words) == 6
@@ -101,6 +102,7 @@ def test_a_named_folder_goes_on_in_place(tmp_path: Path) -> None:
     assert (manifest["status"], manifest["waiting"]) == ("complete", "")
 
 
+@pytest.mark.reliability
 def test_other_labels_give_other_comparisons_and_keep_the_first(tmp_path: Path) -> None:
     recipes: list[dict[str, str]] = []
     for word in ("short", "long"):
@@ -115,8 +117,10 @@ def test_other_labels_give_other_comparisons_and_keep_the_first(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "wrong, code, statuses",
-    [((), 6, ["waiting", "ok"]), (("labeler.noise=1e9",), 1, ["waiting", "failed"])],
-    ids=["only waiting", "one failed"],
+    [
+        pytest.param((), 6, ["waiting", "ok"], id="only waiting", marks=pytest.mark.reliability),
+        pytest.param(("labeler.noise=1e9",), 1, ["waiting", "failed"], id="one failed"),
+    ],
 )
 def test_a_job_that_waits_stops_no_other(
     tmp_path: Path, wrong: Sequence[str], code: int, statuses: Sequence[str]
@@ -154,6 +158,7 @@ def preflab_components():
 """
 
 
+@pytest.mark.reliability
 def test_labels_that_turn_out_to_be_missing_are_waited_for(tmp_path: Path) -> None:
     """A component may notice it only when it is used."""
     (tmp_path / "round.txt").write_text("short")
@@ -165,6 +170,7 @@ def test_labels_that_turn_out_to_be_missing_are_waited_for(tmp_path: Path) -> No
     assert not list((tmp_path / STORE).glob("comparisons-*/artifact.json"))
 
 
+@pytest.mark.reliability
 def test_an_evaluator_that_waits_is_the_last_to_be_made(tmp_path: Path) -> None:
     words = (
         *(*NO_REPORT, *PEOPLE, *PLAIN, *FAST[:-1], "sft=none", "labeler=none", "reward_model=none"),
@@ -198,6 +204,7 @@ def test_records_that_people_have_yet_to_write_are_waited_for(tmp_path: Path) ->
     assert stages(manifests(tmp_path)[-1]) == ["pretrain", "sft"]
 
 
+@pytest.mark.reliability
 def test_several_processes_wait_as_one(tmp_path: Path) -> None:
     assert preflab(tmp_path, *RUN, "runtime.processes=2") == 6
     (manifest,) = manifests(tmp_path)

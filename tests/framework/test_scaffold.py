@@ -11,7 +11,6 @@ import pytest
 
 from preflab import UserError, scaffold
 from preflab.console import commands
-from support import represented_by
 
 KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model", "tracker")
 
@@ -84,8 +83,8 @@ def test_the_packages_are_listed(written: Path) -> None:
     assert "cannot be imported" not in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", represented_by(["reward_model"], KINDS))
+@pytest.mark.reliability  # of the wheel: make test-install
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_passes_its_own_tests(written: Path, kind: str) -> None:
     """Without their small runs of the engine, but for one; test_with_third_party.py has all, of
     every kind."""

@@ -28,6 +28,7 @@ def test_the_table_of_what_labeling_decides_is_the_planning_function_s() -> None
         assert numbers == [f"{plan.hours:.3g}", *(f"{share:.1f}" for share in shares)]
 
 
+@pytest.mark.reliability
 @pytest.mark.slow
 def test_a_newcomer_has_a_first_label_within_three_minutes(tmp_path: Path) -> None:
     """With the two commands of the first look, in an empty folder."""

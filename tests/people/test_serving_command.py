@@ -80,6 +80,7 @@ def test_a_comparison_is_blind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert abs(places[0] - places.total() / 2) <= 4 * (places.total() / 4) ** 0.5
 
 
+@pytest.mark.reliability
 @pytest.mark.slow
 def test_a_second_server_of_a_round_is_refused(tmp_path: Path) -> None:
     sampled(tmp_path, "x", POOL)

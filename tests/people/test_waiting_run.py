@@ -62,6 +62,7 @@ def check_ties(made: Sequence[Ranking]) -> None:
         assert set(one.ties) == {(0, 2), (1, 2)} - missing
 
 
+@pytest.mark.reliability
 def test_a_run_waits_for_its_round_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "labels" / "spring"
     assert planned(tmp_path, *WAITING)["comparisons"] == "waits for labeler"

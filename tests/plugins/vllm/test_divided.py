@@ -56,6 +56,7 @@ class Served:
             (folder / "rows.json").write_text(json.dumps(rows))
 
 
+@pytest.mark.reliability
 def test_two_processes_with_divided_weights_sample_from_a_server_as_one_does(
     tmp_path: Path,
 ) -> None:
