@@ -135,8 +135,8 @@ def argilla_parts(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[Given]]:
 
 
 def beside(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a nested record of Argilla has beside its fields and the facts of the tool; in a flat one
-    that is among the fields (`argilla_parts`)."""
+    """What a nested record of Argilla has beside its fields and the facts of the tool; of a flat
+    one that is among the fields (`argilla_parts`)."""
     nested = isinstance(row.get("fields"), Mapping)
     return {k: v for k, v in row.items() if k not in _FACTS} if nested else {}
 

@@ -34,6 +34,11 @@ _VOTES = {
     "bothbad_vote": "tie (bothbad)",
 }
 """Types of votes in the server's log, as the cleaned file calls them."""
+_READ = (
+    *("question_id", "language", "winner", "judge", "turn", "anony", "tstamp"),
+    *("model_a", "model_b", "conversation_a", "conversation_b"),
+)
+"""Columns of the cleaned file."""
 _WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
 
 
@@ -56,6 +61,7 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
     if sides[0][:-1] != sides[1][:-1]:
         gathering.remark(NO_PROMPT)
         return
+    gathering.not_read(row, _READ)
     task = gathering.task(_task(row, sides[0], sides[1]))
     labeler = gathering.person(fields.identifier(row, "judge"))
     if (task.id, labeler) in gathering.judgments:

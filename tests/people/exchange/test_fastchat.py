@@ -61,6 +61,11 @@ def test_votes_of_four_people_on_one_pair(tmp_path: Path) -> None:
     assert found.labels.judgments[0].at == "2023-11-14T22:13:20+00:00"
 
 
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    found = _read(tmp_path, _vote("tie", toxic_chat_tag={"flagged": True}))
+    assert found.remarks == ("Not read: toxic_chat_tag (in 1 rows).",)
+
+
 def test_people_come_under_pseudonyms(tmp_path: Path) -> None:
     found = _read(tmp_path, _vote("tie"))
     (person,) = found.labels.people
