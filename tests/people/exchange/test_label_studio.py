@@ -20,7 +20,10 @@ from preflab_people.judgments import Answer, Judgment, Person, Task
 
 from .rounds import PEOPLE, by_hand
 
-_DATA = {"prompt": "Say hi.", "items": [{"id": "x", "body": "No."}, {"id": "y", "body": "Hi!"}]}
+_DATA: dict[str, Any] = {
+    "prompt": "Say hi.",
+    "items": [{"id": "x", "body": "No."}, {"id": "y", "body": "Hi!"}],
+}
 
 
 def _read(tmp_path: Path, *tasks: Any) -> Imported:
