@@ -88,6 +88,8 @@ def _task(row: Mapping[str, Any], one: tuple[Message, ...], two: tuple[Message, 
     found = asked(one[:-1], "conversation_a")
     language = fields.identifier(row, "language")
     name = fields.identifier(row, "question_id") or fields.text_digest(found.text)
+    turn = sum(message.role == "user" for message in one)
+    name = name if turn == 1 else f"{name}-turn-{turn}"  # another question, with the same id
     prompt = Prompt(name, found.text, tags=(language,) if language else (), messages=found.messages)
     responses = (one[-1].content, two[-1].content)
     arms = tuple((fields.text(row, name),) for name in ("model_a", "model_b"))
