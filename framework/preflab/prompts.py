@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,3 +150,14 @@ def check_prefix(tokenizer: Tokenizer, prefix: str, key: str) -> None:
             f"{key}: {prefix!r} makes one word with the text behind it, which the model has no "
             f"token for: give it a space at its end, {prefix + ' '!r}."
         )
+
+
+def unread_prefix(tokenizer: Tokenizer, prefix: str, key: str) -> Iterator[str]:
+    """A sentence on a text to stand in front of others that a model has no tokens for; `UserError`
+    for one that it can read, and not with theirs behind it (`check_prefix`). For what only asks:
+    the questions may hold unknown words, too. key: of the options."""
+    read = tokenizer.decode(tokenizer.encode(prefix))
+    if read.split() == prefix.split():
+        check_prefix(tokenizer, prefix, key)
+    else:
+        yield f"{key} is {prefix!r}, of which the policy reads {read!r}."

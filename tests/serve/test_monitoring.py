@@ -120,8 +120,8 @@ def test_sudden_volume() -> None:
     """One request an hour for 99 hours; then 20 in the last hour. 119 requests, each in the last of
     100 hours with a probability of 1 %: 20 of them have a probability far below 1e-10."""
     hour = 3600.0
-    times = [i * hour for i in range(99)]
-    burst = times + [99.5 * hour + i for i in range(20)]
+    times = [(i * hour, 1) for i in range(99)]
+    burst = times + [(99.5 * hour + i, 2) for i in range(10)]  # two at a time
     found = sudden(burst, 0.0, 100 * hour, 1.0, keys=5)
     assert found is not None
     assert (found.recent, found.before) == (20, 99)

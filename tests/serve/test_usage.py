@@ -21,6 +21,7 @@ from preflab_serve.keys import digest, new_key, read_keys
 from preflab_serve.server.app import forgetting
 from preflab_serve.usage.limits import Limits
 from preflab_serve.usage.log import UsageLog
+from preflab_serve.usage.monitoring import overview
 from preflab_serve.usage.reading import read
 
 NOON = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
@@ -276,3 +277,38 @@ def test_keys_are_kept_as_digests(tmp_path: Path) -> None:
         read_keys(file)
     with pytest.raises(UserError, match="Make one: preflab serve --keys"):
         read_keys(tmp_path / "none")
+
+
+def test_refusals_that_cost_nothing_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """Of 500 without a known key 60 have a line of their own in their minute, and the others one
+    together, as soon as anything is noted or looked after. Nothing else is put together."""
+    clock = Clock()
+    log = UsageLog(tmp_path, clock=clock)
+    for _ in range(500):
+        log.write({"key": "", "path": "", "status": 401})
+    for _ in range(70):
+        log.write({"key": "a", "path": "/v1/completions", "status": 429, "seconds": 0.0})
+        log.write({"key": "a", "path": "/v1/completions", "status": 200, "seconds": 0.0})
+    file = tmp_path / "2026-11-30.jsonl"
+    assert len(file.read_text().splitlines()) == 1 + 60 + 60 + 70
+    clock.now += datetime.timedelta(minutes=1)
+    assert log.pay()
+    last = [json.loads(line) for line in file.read_text().splitlines()[-2:]]
+    assert [(row["key"], row["status"], row["requests"]) for row in last] == [
+        ("", 401, 440),
+        ("a", 429, 10),
+    ]
+    requests, damaged = read(tmp_path)
+    found = overview(requests)
+    assert (found.requests, damaged) == (640, 0)
+    assert [(one.key, one.requests, one.refused) for one in found.keys] == [
+        ("", 500, 500),
+        ("a", 140, 70),
+    ]
+    for _ in range(62):  # a new minute: lines of their own again, until the server ends
+        log.write({"key": "", "path": "", "status": 401})
+    before = file.read_text().splitlines()
+    assert "requests" not in json.loads(before[-1])
+    log.close()
+    (end,) = map(json.loads, file.read_text().splitlines()[len(before) :])
+    assert end["requests"] == 2

@@ -25,9 +25,9 @@ ARCHIVE = ".tar.gz"
 
 def export(folder: Path, target: Path) -> int:
     """Copy a run, or a multirun, with its artifacts in the place of the links to them: nothing in
-    the copy leads out of it. An artifact that several jobs share is copied once. The number of
-    artifacts; `UserError` if the target exists or a run is going on, `StorageError` if an artifact
-    was changed since it was made."""
+    the copy leads out of it. An artifact that several jobs share is copied once, and each job has
+    it under its own name as well as its stage's. The number of artifacts; `UserError` if the target
+    exists or a run is going on, `StorageError` if an artifact was changed since it was made."""
     runs = runs_below(folder)
     busy = [run.folder for run in runs if run.state == RUNNING]
     if busy:
@@ -76,6 +76,9 @@ def _copy(folder: Path, copy: Path, runs: Sequence[FoundRun]) -> int:
                     "the copy would not be whole. preflab rerun makes it again."
                 )
             place.parent.mkdir(exist_ok=True)
+            own = place.with_name(Path(row["artifact"]).name)
+            if own != place:  # what another artifact says of this one, as an adapter of its base
+                own.symlink_to(place.name)
             if artifact in copied:
                 place.symlink_to(os.path.relpath(copied[artifact], place.parent))
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, longest, prompt_sizes, refuse
+from preflab.prompts import unread_prefix
 from preflab.records import Prompt
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.classifier import Classifier
@@ -13,6 +14,7 @@ from preflab_builtin.benchmarks.config import (
     ClassifierConfig,
     GenerationConfig,
     MultipleChoiceConfig,
+    RowsConfig,
     SentencePairsConfig,
     TextMetric,
 )
@@ -23,7 +25,8 @@ from preflab_builtin.evaluation.text_metrics import check_bleu, prepare
 
 def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     """`UserError` for a metric whose package is missing, and for questions that leave no room for
-    an answer."""
+    an answer. Of the prefixes see `unread_prefix`, here and below."""
+    yield from _prefixes(config, context)
     cases = questions(config)
     for metric in config.metrics:
         prepare(metric.value, config.tokenize)
@@ -43,25 +46,30 @@ def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     why = f"the {limit} positions of {POLICY} less {cap}"
     cures = ["lower max_tokens", "shorten the prefixes or the questions"]
     refuse("questions", prompt_sizes(context.tokenizer, asked, room), room, why, cures)
-    yield from ()
 
 
 def multiple_choice(config: MultipleChoiceConfig, context: Context) -> Iterator[str]:
     """`UserError` for questions that do not fit into the policy with an answer."""
+    yield from _prefixes(config, context)
     rows = [
         (case.place, case.prompt, f"{config.between}{answer}")
         for case in choices(config)
         for answer in case.answers
     ]
     _check_texts("answers", config.prefixes, rows, context)
-    yield from ()
 
 
 def sentence_pairs(config: SentencePairsConfig, context: Context) -> Iterator[str]:
     """`UserError` for sentences that do not fit into the policy."""
+    yield from _prefixes(config, context)
     rows = [(case.place, "", text) for case in sentences(config) for text in case.texts]
     _check_texts("sentences", config.prefixes, rows, context)
-    yield from ()
+
+
+def _prefixes(config: RowsConfig, context: Context) -> Iterator[str]:
+    for name, prefix in config.prefixes.items():
+        key = f"evaluators: {config.label or config.name}.prefixes.{name}"
+        yield from unread_prefix(context.tokenizer, prefix, key)
 
 
 def _check_texts(

@@ -10,6 +10,7 @@ merging and unmerging would move the last bits.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from preflab.errors import UserError, nearest
 from preflab.sharding import division_of, is_sharded, outline, rows_of, shard
 from preflab_builtin.causal_lm import quantised
+from preflab_builtin.causal_lm.checking import ADAPTER_FOLDER
 from preflab_builtin.causal_lm.config import LoraConfig
 from preflab_builtin.causal_lm.fast.low_rank import knows, low_rank
 
@@ -116,18 +118,17 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
 
 
 def name_of(origin: Path, folder: Path) -> str:
-    """How the files of a model folder name another folder: an artifact beside theirs by its place
-    among the artifacts, a model of the hub by its id, any other folder by its own name. Where these
-    lie on this machine means nothing on another."""
-    place = origin.absolute()
-    artifacts = place.parent.parent
-    if artifacts in folder.absolute().parents:
-        return str(place.relative_to(artifacts))
-    if not origin.is_absolute():
-        return str(origin)
-    if origin.parent.name == "snapshots" and artifacts.name.startswith("models--"):
-        return artifacts.name.removeprefix("models--").replace("--", "/", 1)
-    return origin.name
+    """How the adapter of a model folder names the folder under it: an artifact beside by the way
+    from the adapter, a model of the hub by its id, any other folder by its own name. Where these
+    lie on this machine means nothing on another. A folder's name begins with a dot, so that nobody
+    takes it for an id of the hub."""
+    place, own = origin.resolve(), folder.resolve()
+    if place.parent.parent in own.parents:
+        return os.path.relpath(place, own / ADAPTER_FOLDER)
+    repository = origin.parent.parent.name
+    if origin.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/", 1)
+    return f"./{origin.name if origin.is_absolute() else origin}"
 
 
 def write_adapter(module: Any, lora: LoraConfig, base_name: str, folder: Path) -> None:

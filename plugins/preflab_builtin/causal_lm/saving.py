@@ -13,7 +13,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 from preflab.storage.artifacts import files_below
-from preflab_builtin.causal_lm.checking import ADAPTER_FOLDER
+from preflab_builtin.causal_lm.checking import ADAPTER, ADAPTER_FOLDER, read_json
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 FACTS = "preflab.json"
@@ -45,10 +45,12 @@ def save_model(
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
-        card = model_card(module, tokenizer, kind, facts, adapter is not None, use)
-        (temporary / "README.md").write_text(card, encoding="utf8")
+        card = model_card(module, tokenizer, kind, facts, use)
         if adapter is not None:
             adapter(temporary / ADAPTER_FOLDER)
+            base = read_json(temporary / ADAPTER_FOLDER / ADAPTER)["base_model_name_or_path"]
+            card += _of_adapter(base, kind, facts)
+        (temporary / "README.md").write_text(card, encoding="utf8")
         # safetensors makes weights readable by their owner alone.
         for file in files_below(temporary):
             shutil.copymode(temporary / FACTS, file)
@@ -102,14 +104,12 @@ def model_card(
     tokenizer: TextTokenizer,
     kind: str,
     facts: dict[str, Any],
-    adapted: bool = False,
     use: Sequence[str] | None = None,
 ) -> str:
     """A short README.md with the header that hubs read. use: lines on what the model gives, for a
     kind that is neither a policy nor a reward model."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
     scalar = kind != "policy"
-    loader = "AutoModelForSequenceClassification" if scalar else "AutoModelForCausalLM"
     lines = [
         "---",
         "library_name: transformers",
@@ -120,7 +120,7 @@ def model_card(
         "",
         f"{type(module).__name__}, {millions:.2f} million parameters, float32.",
         "",
-        f"    {loader}.from_pretrained(folder{', num_labels=1' if 'offset' in facts else ''})",
+        f"    {_loaded('folder', kind, 1 if 'offset' in facts else None)}",
         "",
     ]
     if use is not None:
@@ -149,11 +149,29 @@ def model_card(
             "given `top_k=0`; training never does.",
             "",
         ]
-    if adapted:
-        lines += [
-            "Trained as an adapter of low rank (LoRA), which is merged here. The folder",
-            f"{ADAPTER_FOLDER}/ holds it alone, for peft, and names the model under it.",
-            "",
-        ]
     lines += [tokenizer.facts(), ""]
     return "\n".join(lines)
+
+
+def _loaded(folder: str, kind: str, labels: int | None) -> str:
+    """How transformers reads a model. labels: heads, where its config does not say how many."""
+    if kind == "policy":
+        return f"AutoModelForCausalLM.from_pretrained({folder})"
+    given = "" if labels is None else f", num_labels={labels}"
+    return f"AutoModelForSequenceClassification.from_pretrained({folder}{given})"
+
+
+def _of_adapter(base: str, kind: str, facts: dict[str, Any]) -> str:
+    """What the card says of the folder of the adapter. base: as it names the model under it."""
+    place, what = repr(base), "a model of the hub"
+    if base.startswith("../"):
+        place = f"f'{{ADAPTER}}/{base}'"
+        what = "the model it was trained on, here and in what `preflab runs export` copies"
+    elif base.startswith("./"):
+        place, what = "BASE", f"the folder that was {base[2:]} where it was trained"
+    loaded = _loaded(place, kind, len(facts.get("heads", "1")))
+    return (
+        "\nTrained as an adapter of low rank (LoRA), which is merged here. The folder\n"
+        f"{ADAPTER_FOLDER}/ holds it alone, for peft. Under it lies {what}:\n\n"
+        f"    PeftModel.from_pretrained({loaded}, ADAPTER)\n"
+    )

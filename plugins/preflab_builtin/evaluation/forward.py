@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from preflab.interfaces import Policy, RewardModel
 from preflab.likelihood import response_log_probs
-from preflab.records import Rollout
+from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime, weight
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def batched_log_probs(
                 at = torch.tensor(group, device=log_probs.device)
                 log_probs[at, : values.shape[1]] = values
     return runtime.sum(log_probs)
+
+
+def question(prompt: Prompt) -> tuple[str, str]:
+    """What makes two prompts one: the id, and the text, since another file may have given the same
+    id to another prompt. Equal texts with two ids were drawn twice: they are two."""
+    return prompt.id, prompt.text
 
 
 def questions(rollout: Rollout) -> list[str]:

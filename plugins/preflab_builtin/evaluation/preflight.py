@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
-from preflab.prompts import check_prefix
+from preflab.prompts import check_prefix, unread_prefix
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -27,11 +27,7 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
     """`UserError` if there are no prompts to answer, if one leaves no room for a response, or if a
     stored response is missing or too long. A sentence, if the policy cannot read the prefix."""
     prompts = chosen_prompts(config, context)
-    read = context.tokenizer.decode(context.tokenizer.encode(config.prefix))
-    if read.split() != config.prefix.split():
-        yield f"evaluation.prefix is {config.prefix!r}, of which the policy reads {read!r}."
-    else:
-        check_prefix(context.tokenizer, config.prefix, "evaluation.prefix")
+    yield from unread_prefix(context.tokenizer, config.prefix, "evaluation.prefix")
     check_prompts(context, prompts, config.in_front(context))
     if config.baseline == FILE:
         stored = stored_responses(config.baseline_path, prompts)

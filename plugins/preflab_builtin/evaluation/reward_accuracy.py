@@ -7,7 +7,7 @@ ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from preflab import intervals
@@ -15,7 +15,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.evaluation.config import ACCURACIES, HeldOut, RewardAccuracyConfig, Unit
-from preflab_builtin.evaluation.forward import scores
+from preflab_builtin.evaluation.forward import question, scores
 from preflab_builtin.evaluation.judges import reward_source
 
 MANY_GROUPS = 12
@@ -31,7 +31,7 @@ class Pair:
 
     better: int
     worse: int
-    unit: str
+    unit: Hashable
     group: str
 
 
@@ -39,17 +39,17 @@ def pairs_of(
     rankings: Sequence[Ranking], unit: Unit
 ) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
     """The different (prompt, response) of the rankings, and one pair per preference."""
-    positions: dict[tuple[str, str], int] = {}
+    positions: dict[Hashable, int] = {}
     responses: list[tuple[Prompt, str]] = []
     pairs: list[Pair] = []
     for ranking in rankings:
         prompt = ranking.prompt
         for text in ranking.responses:
-            if (prompt.id, text) not in positions:
-                positions[prompt.id, text] = len(responses)
+            if (question(prompt), text) not in positions:
+                positions[question(prompt), text] = len(responses)
                 responses.append((prompt, text))
-        at = [positions[prompt.id, text] for text in ranking.responses]
-        drawn = prompt.group if unit is Unit.group and prompt.group else prompt.id
+        at = [positions[question(prompt), text] for text in ranking.responses]
+        drawn = prompt.group if unit is Unit.group and prompt.group else question(prompt)
         pairs.extend(Pair(at[i], at[j], drawn, ranking.group) for i, j in ranking.preferences)
     return responses, pairs
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preflab.records import preferences_from_ranks
-from preflab.rows import BadRow, shown
+from preflab.rows import BadRow, fields, shown
 from preflab_builtin.files.names import ASKS
 from preflab_builtin.files.ranked import check_ranks
 from preflab_builtin.files.values import blank, numeric
@@ -132,6 +132,22 @@ def argilla_parts(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[Given]]:
         elif name not in _FACTS and not _SUGGESTED.search(name):
             texts[name] = value
     return texts, answered
+
+
+def beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a nested record of Argilla has beside its fields and the facts of the tool; of a flat
+    one that is among the fields (`argilla_parts`)."""
+    nested = isinstance(row.get("fields"), Mapping)
+    return {k: v for k, v in row.items() if k not in _FACTS} if nested else {}
+
+
+def metadata(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata of a record or of a task's data, which Argilla 1 writes as a text. What is no
+    object is its only value, under no name."""
+    value = row.get("metadata")
+    if isinstance(value, str):
+        value = fields.written(value, "metadata") or value
+    return value if isinstance(value, Mapping) else {} if blank(value) else {"": value}
 
 
 def _is_given(item: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from preflab import intervals
 from preflab.interfaces import Evaluation
 from preflab.records import Prompt
+from preflab_builtin.evaluation.forward import question
 
 EXAMPLES = "Responses on which the majorities of groups differ ({0})"
 """The heading of the examples of a measure: two evaluators of one run have them."""
@@ -63,7 +64,7 @@ def division(name: str, cases: Sequence[Case]) -> Evaluation:
     measures = {
         key: intervals.bounded_mean(
             [float(divided(case.votes.values())) for case in own],
-            units=[case.prompt.id for case in own],
+            units=[question(case.prompt) for case in own],
         )
         for key, own in by_name.items()
     }

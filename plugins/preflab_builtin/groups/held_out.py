@@ -4,7 +4,7 @@ is right about its own group, and how much better it predicts it than one reward
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, OfMembers, Subject
 from preflab.records import Ranking, Rollout
+from preflab_builtin.evaluation.forward import question
 from preflab_builtin.evaluation.reward_accuracy import log_loss
 from preflab_builtin.groups.evaluators import GroupHeadsConfig
 
@@ -58,7 +59,7 @@ class HeldOutHeads:
     def evaluate(self, subject: Subject) -> Evaluation:
         """The responses of the run play no part."""
         rollout = responses_of(self.rankings, self.context)
-        units = [ranking.prompt.id for ranking in self.rankings]
+        units = [question(ranking.prompt) for ranking in self.rankings]
         members = self.reward.members(rollout)
         by_name = {name: self._by_ranking(column) for name, column in members.items()}
         spread, accuracy = {}, {}
@@ -66,12 +67,12 @@ class HeldOutHeads:
             spread[f"group_spread/{name}"] = root(
                 intervals.mean([variance(own) for own in scores], units)
             )
-            pairs: dict[str, tuple[int, int]] = {}
-            for ranking, own in zip(self.rankings, scores, strict=True):
+            pairs: dict[Hashable, tuple[int, int]] = {}
+            for unit, ranking, own in zip(units, self.rankings, scores, strict=True):
                 if ranking.group == name and ranking.preferences:
-                    right, judged = pairs.get(ranking.prompt.id, (0, 0))
+                    right, judged = pairs.get(unit, (0, 0))
                     right += sum(own[i] > own[j] for i, j in ranking.preferences)
-                    pairs[ranking.prompt.id] = right, judged + len(ranking.preferences)
+                    pairs[unit] = right, judged + len(ranking.preferences)
             if pairs:
                 own_right, own_pairs = map(list, zip(*pairs.values(), strict=True))
                 accuracy[f"group_accuracy/{name}"] = intervals.bounded_ratio(own_right, own_pairs)

@@ -4,7 +4,7 @@ people (distributional preference learning: Siththaranjan, Laidlaw and Hadfield-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 
@@ -16,6 +16,7 @@ from preflab.interfaces import Context, Evaluation, HeadsModel, Policy, ScalarMo
 from preflab.records import Ranking, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.weights import check_finite
+from preflab_builtin.evaluation.forward import question
 from preflab_builtin.groups.config import (
     MeanVarianceConfig,
     PretrainedMeanVarianceConfig,
@@ -196,9 +197,10 @@ class HiddenContext:
 
     def _by_prompt(self, sums: Sequence[float]) -> list[float]:
         """Sums over the rankings of each prompt."""
-        found: dict[str, float] = {}
+        found: dict[Hashable, float] = {}
         for ranking, value in zip(self.rankings, sums, strict=True):
-            found[ranking.prompt.id] = found.get(ranking.prompt.id, 0.0) + value
+            unit = question(ranking.prompt)
+            found[unit] = found.get(unit, 0.0) + value
         return list(found.values())
 
 

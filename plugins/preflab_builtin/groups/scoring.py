@@ -12,6 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, HeadsModel, RewardModel, ScalarModel
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
+from preflab_builtin.evaluation.forward import question
 from preflab_builtin.groups.config import (
     KwiseGroupsConfig,
     PretrainedGroupsConfig,
@@ -122,7 +123,7 @@ class JoinedReward:
 
 
 def _worst(rewards: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
-    return worst(rewards, [(prompt.id, prompt.text) for prompt in prompts])
+    return worst(rewards, [question(prompt) for prompt in prompts])
 
 
 def groups_reward(config: KwiseGroupsConfig, context: Context) -> RewardModel:

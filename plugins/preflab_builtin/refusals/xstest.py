@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Evaluator, Measure, Opinion, Subject
 from preflab.lengths import check_prompts, every_prompt
-from preflab.prompts import with_prefix
+from preflab.prompts import unread_prefix, with_prefix
 from preflab.records import Prompt
 from preflab.responders import reading
 from preflab_builtin.refusals.config import XSTestConfig
@@ -19,14 +19,16 @@ from preflab_builtin.refusals.rows import Case, cases
 
 def preflight(config: XSTestConfig, context: Context) -> Iterator[str]:
     """`UserError` for a prompt that leaves no room for a response, and a recogniser that cannot be
-    read; with people, for a prompt that the evaluation does not answer."""
+    read; with people, for a prompt that the evaluation does not answer. Of the prefix see
+    `unread_prefix`."""
     found = cases(config)
     if config.people is not None:
         of_evaluation(config, found, every_prompt(context))
         return
+    key = f"evaluators: {config.label}.prefix"
+    yield from unread_prefix(context.tokenizer, config.prefix, key)
     check_prompts(context, [with_prefix(_plain(case), config.prefix) for case in found])
     model(config, context)
-    yield from ()
 
 
 class XSTest:

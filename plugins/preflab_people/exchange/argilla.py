@@ -30,12 +30,15 @@ from uuid import UUID, uuid5
 from preflab.rows import BadRow, fields, read_table, shown
 from preflab_builtin.files import annotated
 from preflab_builtin.files.annotated import Given
+from preflab_builtin.files.labelers import labeler_group
 from preflab_builtin.files.values import numeric
 from preflab_people.exchange.blind import (
+    ABOUT,
     NO_FLAG,
     Sheets,
     about_task,
     answer_of,
+    one_text,
     says_something,
     sheets,
     task_of,
@@ -189,7 +192,10 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
     asks = annotated.question_field(texts)
     names = annotated.answer_fields(texts, blanks=True)
     responses = tuple(fields.checked_text(text, name, blank=True) for name, text in names.items())
-    about = _metadata(row.get("metadata"))
+    inner, others = annotated.metadata(row), {**texts, **annotated.beside(row)}
+    about = {"split": row.get("split"), **others, **inner}
+    gathering.not_read(others, (asks, *names, *ABOUT, "id"))
+    gathering.not_read(inner, ABOUT, "metadata.")
     name = fields.identifier(row, "id") or fields.identifier(row, "external_id")
     prompt = prompt_of(texts[asks], asks, name, about)
     task = gathering.task(task_of(name, prompt, responses, about))
@@ -198,33 +204,25 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
         people.setdefault(one.person, []).append(one)
     if given and not any(one.status for one in given):
         gathering.remark(NO_STATUS)
+    group = labeler_group(about)
     ours = fields.texts(about, "labelers") if about.get("labelers") else ()
     pseudonym = {user_id(labeler): labeler for labeler in ours}
     for person, said in people.items():
         if not any(one.status == "draft" for one in said):
             answer = _answer(said, list(names), gathering)
             if answer is not None:
-                judgment = Judgment(
-                    task.id, gathering.person(pseudonym.get(person, person)), answer
-                )
-                gathering.judge(judgment, "responses")
-
-
-def _metadata(value: Any) -> Mapping[str, Any]:
-    """The metadata of a record, which Argilla 1 writes as a text."""
-    if isinstance(value, str):
-        value = fields.written(value, "metadata")
-    return value if isinstance(value, Mapping) else {}
+                labeler = gathering.person(pseudonym.get(person, person), group)
+                gathering.judge(Judgment(task.id, labeler, answer), "responses")
 
 
 def _answer(said: Sequence[Given], names: Sequence[str], gathering: Gathering) -> Answer | None:
     """What a person said of a record; None if it was about other things."""
-    own = {one.question: one.value for one in said if one.question in _OWN}
+    own = {one.question: one.value for one in said if one.question in _OWN[1:]}
     if any(one.status == "discarded" for one in said) or own.get("skipped"):
         return Answer(
             notes=str(own.get("notes") or ""), skipped=str(own.get("skipped") or LEFT_OUT)
         )
-    orders = [(one, _order(one, names)) for one in said if one.question not in own]
+    orders = [(one, _order(one, names)) for one in said if one.question not in _OWN]
     orders = [(one, order) for one, order in orders if order is not None]
     if len(orders) > 1:
         both = " and ".join(sorted(one.question for one, _ in orders))
@@ -234,14 +232,19 @@ def _answer(said: Sequence[Given], names: Sequence[str], gathering: Gathering) -
             gathering.remark(STRICT)
     ratings: dict[int, int] = {}
     flags: dict[int, Sequence[str]] = {}
-    for one in said:
+    texts: dict[str, str] = {}
+    for one in (one for one in said if one.question not in own and one.value is not None):
         numbered = _NUMBERED.fullmatch(one.question)
-        if numbered and numbered[1] == "likert" and one.value is not None:
+        about_one = numbered and 1 <= int(numbered[2]) <= len(names)
+        if numbered and about_one and numbered[1] == "likert":
             ratings[int(numbered[2])] = _rating(one)
-        elif numbered and numbered[1] == "flags" and one.value is not None:
+        elif numbered and about_one:
             flags[int(numbered[2])] = fields.texts({one.question: one.value}, one.question)
-    written = next((one.value for one in said if one.question in annotated.ANSWERS), None)
-    text = written if isinstance(written, str) else ""
+        elif one.question in annotated.ANSWERS and isinstance(one.value, str):
+            texts[one.question] = one.value
+        elif not any(one is ordered for ordered, _ in orders):
+            gathering.not_read({one.question: one.value}, (), "responses.")
+    text = one_text(texts, "responses")
     ranks = (orders[0][1] or ()) if orders else ()
     notes = str(own.get("notes") or "")
     answer = answer_of(len(names), ranks, ratings, flags, text, notes)

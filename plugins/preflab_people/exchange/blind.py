@@ -9,7 +9,8 @@ from typing import Any
 
 from preflab.errors import UserError
 from preflab.records import Prompt
-from preflab.rows import fields
+from preflab.rows import BadRow, fields
+from preflab_builtin.files.labelers import COLUMN as GROUP
 from preflab_builtin.files.values import numeric
 from preflab_people.exchange.labels import Asks, Labels, about_prompt, whole_ranks
 from preflab_people.exchange.privacy import for_training
@@ -17,6 +18,11 @@ from preflab_people.judgments import TASK_KINDS, Answer, Judgment, Origin, Perso
 
 NO_FLAG = "none of these"
 """The choice that says that flags were asked for and none was set."""
+ABOUT = (
+    *("kind", "want", "prompt_id", "prompt_is", "prompt_text", "group", "split", "tags"),
+    *("labelers", GROUP),
+)
+"""What is read of a row beside what is shown, and of its metadata."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,17 @@ def answer_of(
         written=written,
         notes=notes,
     )
+
+
+def one_text(texts: Mapping[str, str], field: str) -> str:
+    """The one text that a person wrote, by the question that asked for it; "" for none. `BadRow`
+    for two of them."""
+    given = {name: text for name, text in texts.items() if text.strip()}
+    if len(given) > 1:
+        names = " and ".join(sorted(given))
+        problem = f"{names} both hold a written answer: leave one of them out, or call it notes"
+        raise BadRow(field, problem)
+    return next(iter(given.values()), "")
 
 
 def says_something(answer: Answer) -> bool:

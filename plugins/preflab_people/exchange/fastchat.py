@@ -34,6 +34,11 @@ _VOTES = {
     "bothbad_vote": "tie (bothbad)",
 }
 """Types of votes in the server's log, as the cleaned file calls them."""
+_READ = (
+    *("question_id", "language", "winner", "judge", "turn", "anony", "tstamp"),
+    *("model_a", "model_b", "conversation_a", "conversation_b"),
+)
+"""Columns of the cleaned file."""
 _WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
 
 
@@ -56,6 +61,7 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
     if sides[0][:-1] != sides[1][:-1]:
         gathering.remark(NO_PROMPT)
         return
+    gathering.not_read(row, _READ)
     task = gathering.task(_task(row, sides[0], sides[1]))
     labeler = gathering.person(fields.identifier(row, "judge"))
     if (task.id, labeler) in gathering.judgments:
@@ -82,6 +88,8 @@ def _task(row: Mapping[str, Any], one: tuple[Message, ...], two: tuple[Message, 
     found = asked(one[:-1], "conversation_a")
     language = fields.identifier(row, "language")
     name = fields.identifier(row, "question_id") or fields.text_digest(found.text)
+    turn = sum(message.role == "user" for message in one)
+    name = name if turn == 1 else f"{name}-turn-{turn}"  # another question, with the same id
     prompt = Prompt(name, found.text, tags=(language,) if language else (), messages=found.messages)
     responses = (one[-1].content, two[-1].content)
     arms = tuple((fields.text(row, name),) for name in ("model_a", "model_b"))

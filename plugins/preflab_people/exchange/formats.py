@@ -30,8 +30,8 @@ class Format:
 
 
 BLIND = (
-    "gold and repeated tasks, judgments of held-out and removed people, names of compared runs, "
-    "and the order on the page"
+    "gold and repeated tasks, judgments of held-out and removed people, groups of people, users of "
+    "prompts, names of compared runs, and the order on the page"
 )
 FORMATS = {
     "preflab": Format("preflab's own files: everything", preflab_files.write, preflab_files.read),

@@ -17,12 +17,15 @@ from xml.sax.saxutils import quoteattr
 
 from preflab.rows import BadRow, fields, read_table, type_name
 from preflab_builtin.files import annotated
+from preflab_builtin.files.labelers import labeler_group
 from preflab_builtin.files.values import numeric, truth
 from preflab_people.exchange.blind import (
+    ABOUT,
     NO_FLAG,
     Sheets,
     about_task,
     answer_of,
+    one_text,
     says_something,
     sheets,
     task_of,
@@ -165,14 +168,18 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
         fields.checked_text(text, f"data.{name}", blank=True) for name, text in found.items()
     )
     name = fields.identifier(data, "id") or fields.identifier(row, "id")
-    given = data.get("metadata")
-    about = {**data, **(given if isinstance(given, Mapping) else {})}
+    inner = annotated.metadata(data)
+    about = {**data, **inner}
+    gathering.not_read(data, (asks, items or "", *found, *ABOUT, "id", "metadata"))
+    gathering.not_read(inner, ABOUT, "metadata.")
+    gathering.not_read({"meta": row.get("meta")}, ())
     prompt = prompt_of(data[asks], f"data.{asks}", name, about)
     expected = _expected(row, list(found), gathering)
     task = gathering.task(task_of(name, prompt, responses, about, expected))
     for i, annotation in enumerate(_annotations(row)):
         if not annotation.get("ground_truth"):
-            _judge(task, annotation, list(found), f"annotations[{i}]", gathering)
+            who = annotated.person_of(annotation.get("completed_by")), labeler_group(about)
+            _judge(task, annotation, list(found), who, f"annotations[{i}]", gathering)
 
 
 def _annotations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -198,9 +205,11 @@ def _judge(
     task: Task,
     annotation: Mapping[str, Any],
     names: Sequence[str],
+    who: tuple[str, str],
     field: str,
     gathering: Gathering,
 ) -> None:
+    """Add what a person said. who: what the tool calls the person, and the group."""
     chosen = {name: value for name, kind, value in _parts(annotation, field) if kind == "choices"}
     answer = _answer(annotation, names, field, gathering)
     if truth(annotation.get("was_cancelled") or False, f"{field}.was_cancelled"):
@@ -209,7 +218,7 @@ def _judge(
     if not says_something(answer):
         return
     person = _first(chosen.get("labeler", {}).get("choices"))
-    labeler = gathering.person(person or annotated.person_of(annotation.get("completed_by")))
+    labeler = gathering.person(person or who[0], who[1])
     at, lead = annotation.get("created_at"), annotation.get("lead_time")
     seconds = 0.0 if lead is None else numeric(lead, f"{field}.lead_time")
     said = Judgment(task.id, labeler, answer, seconds, at=at if isinstance(at, str) else "")
@@ -234,23 +243,27 @@ def _answer(
     ranks: Sequence[float | None] = ()
     ratings: dict[int, int] = {}
     flags: dict[int, Sequence[str]] = {}
-    texts: dict[bool, str] = {}
+    texts: dict[str, str] = {}
+    numbers = [str(i) for i in range(1, len(names) + 1)]
     for control, kind, value in _parts(annotation, field):
         stem, _, number = control.rpartition("_")
         if (order := _order(control, kind, value, names, gathering)) is not None:
             if ranks:
                 raise BadRow(field, "orders the answers twice: leave one of the orders out")
             ranks = order
-        elif kind == "rating" and stem == "likert" and number.isdecimal():
+        elif kind == "rating" and stem == "likert" and number in numbers:
             ratings[int(number)] = int(numeric(value.get("rating"), f"{field}.{control}"))
-        elif kind == "choices" and stem == "flags" and number.isdecimal():
+        elif kind == "choices" and stem == "flags" and number in numbers:
             flags[int(number)] = fields.texts(value, "choices")
         elif kind == "textarea":
             given = value.get("text")
             text = given if isinstance(given, str) else "\n".join(fields.texts(value, "text"))
             name = f"{field}.{control}"
-            texts[annotated.is_note(control)] = fields.checked_text(text, name, blank=True)
-    written, notes = texts.get(False, ""), texts.get(True, "")
+            texts[control] = fields.checked_text(text, name, blank=True)
+        elif control not in ("labeler", "skipped"):
+            gathering.not_read({control: value}, (), "annotations[].")
+    notes = "\n".join(text for name, text in texts.items() if annotated.is_note(name) and text)
+    written = one_text({k: v for k, v in texts.items() if not annotated.is_note(k)}, field)
     return answer_of(len(names), ranks, ratings, flags, written, notes)
 
 

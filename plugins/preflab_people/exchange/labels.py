@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from preflab.records import Message, Prompt
 from preflab.rows import BadRow, fields, shown, type_name
 from preflab_builtin.files.conversations import ROLES, asked
+from preflab_builtin.files.labelers import COLUMN as GROUP
+from preflab_builtin.files.values import blank
 from preflab_people.judgments import Answer, Judgment, Person, Task
 
 MOST_LIKERT = 7
@@ -58,11 +60,19 @@ class Gathering:
     people: dict[str, Person] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
 
-    def person(self, name: str) -> str:
-        """The pseudonym of a person of the other tool; "" is nobody in particular."""
-        labeler = self.pseudonym(name)
-        self.people.setdefault(labeler, Person(labeler))
+    def person(self, name: str, group: str = "") -> str:
+        """The pseudonym of a person of the other tool; "" is nobody in particular, one for each
+        group. group: of the person, as far as the row says; `BadRow` if an earlier one says
+        another."""
+        labeler = self.pseudonym(name or group)
+        known = self.people.setdefault(labeler, Person(labeler, group))
+        if group and known.group and group != known.group:
+            problem = f"is '{shown(group)}', but '{shown(known.group)}' for one person above"
+            raise BadRow(GROUP, f"{problem}. A person is of one group: write it alike")
+        if group and not known.group:
+            self.people[labeler] = replace(known, group=group)
         if labeler != name:
             self.names[labeler] = name
         return labeler
@@ -87,15 +97,26 @@ class Gathering:
         """Count a remark. ``{n}`` in the sentence becomes how often it was made."""
         self.counted[sentence] += 1
 
+    def not_read(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
+        """Count what a row has beside what is read of it. where: its place in the row, a dot at the
+        end."""
+        for name, value in values.items():
+            if name not in read and not blank(value):
+                self.unread[shown(f"{where}{name}".rstrip("."))] += 1
+
     def imported(self) -> Imported:
         """All of it."""
+        remarks = [sentence.format(n=count) for sentence, count in self.counted.items()]
+        if self.unread:
+            parts = (f"{name} (in {count} rows)" for name, count in sorted(self.unread.items()))
+            remarks.append(f"Not read: {', '.join(parts)}.")
         return Imported(
             Labels(
                 tuple(self.tasks.values()),
                 tuple(self.judgments.values()),
                 tuple(self.people.values()),
             ),
-            tuple(sentence.format(n=count) for sentence, count in self.counted.items()),
+            tuple(remarks),
             dict(self.names),
         )
 

@@ -17,7 +17,7 @@ from preflab.errors import UserError
 from preflab.records import RANKINGS_FILE, Ranking, ranking_from_json, to_json
 from preflab.rows import BadRow, fields, read_table, shown, type_name
 from preflab_builtin.files.values import numeric
-from preflab_people.exchange.labels import Gathering, Labels
+from preflab_people.exchange.labels import MOST_LIKERT, Gathering, Labels
 from preflab_people.exchange.writing import write_lines, write_text
 from preflab_people.frozen import (
     DEMONSTRATIONS,
@@ -170,8 +170,12 @@ def _ranking(row: Mapping[str, Any], gathering: Gathering) -> None:
     if ranks is None:
         problem = "are those of no order of the responses: they hold several people's votes"
         raise BadRow("preferences", f"{problem}. Use rankings=files for training")
-    name = task_id("rank", found.prompt, found.responses)
-    task = gathering.task(Task(name, "rank", found.prompt, found.responses))
-    labeler = gathering.person(found.labeler or "unknown")
-    gathering.people[labeler] = Person(labeler, found.group)
-    gathering.judge(Judgment(task.id, labeler, Answer(ranks=ranks)), "preferences")
+    asked = task_id("rank", found.prompt, found.responses)
+    task = gathering.task(Task(asked, "rank", found.prompt, found.responses))
+    name = found.labeler or f"unknown {found.group}".rstrip()
+    labeler = gathering.person(name, found.group)
+    likert = tuple(int(rating) for rating in found.ratings if rating in range(1, MOST_LIKERT + 1))
+    if len(likert) != len(found.ratings):
+        gathering.not_read({"ratings": found.ratings}, ())
+        likert = ()
+    gathering.judge(Judgment(task.id, labeler, Answer(ranks, likert)), "preferences")

@@ -68,17 +68,20 @@ def _without_words(app: ASGIApp) -> ASGIApp:
 
 @contextlib.asynccontextmanager
 async def forgetting(log: UsageLog | None, seconds: float = HOUR) -> AsyncIterator[None]:
-    """Files of a log that are too old are removed while the server runs, asked or not."""
+    """Files of a log that are too old are removed while the server runs, asked or not, and what is
+    owed is written."""
 
     async def work(log: UsageLog) -> None:
         while True:
             await asyncio.sleep(seconds)
+            log.pay()
             log.forget()
 
     task = None if log is None else asyncio.create_task(work(log))
     yield
-    if task is not None:
+    if log is not None and task is not None:
         task.cancel()
+        log.close()
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,11 @@ SALT = "salt"
 FORM = 1
 ABOUT = b'{"about":'
 """How a line on the file itself begins."""
+COUNTED = (401, 429)
+"""Refusals that cost nothing, so that anybody could fill a disk with their lines: no known key, and
+one request too many."""
+LINES = 60
+"""That one key has of each of them in a minute; the others are in one line together."""
 DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl")
 
 
@@ -38,7 +44,8 @@ def today() -> datetime.datetime:
 class UsageLog:
     """folder: of the files; keep_days: files of earlier days are removed, and files that state
     fewer days earlier still; text: prompts and responses are kept too. owed: lines that could not
-    be written yet."""
+    be written yet. Of `COUNTED` refusals beyond `LINES` a minute the next minute's first line says
+    how many they were."""
 
     folder: Path
     keep_days: int = 90
@@ -47,6 +54,9 @@ class UsageLog:
     owed: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _day: str = ""
+    _minute: int = 0
+    _refused: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Of this minute, by key and status."""
     _stated: dict[Path, tuple[int, int]] = field(default_factory=dict)
     """Of a file: its size when it was read, and the fewest days that it states."""
 
@@ -80,12 +90,17 @@ class UsageLog:
         with self._lock:
             if self._begin_day(now):
                 self.forget()
-            self.owed.append(_line({"at": round(now.timestamp(), 3), **entry}))
+            self._begin_minute(now)
+            who = entry["key"], entry["status"]
+            self._refused[who] += who[1] in COUNTED
+            if self._refused[who] <= LINES:
+                self.owed.append(_line({"at": round(now.timestamp(), 3), **entry}))
         self.pay()
 
     def pay(self) -> bool:
         """Write what is owed; whether nothing is owed any more."""
         with self._lock:
+            self._begin_minute(self.clock())
             if not self.owed:
                 return True
             try:
@@ -95,6 +110,12 @@ class UsageLog:
                 return False
             self.owed.clear()
             return True
+
+    def close(self) -> None:
+        """Write what is owed, and what the minute at hand has without lines."""
+        with self._lock:
+            self._minute = 0
+        self.pay()
 
     @property
     def _file(self) -> Path:
@@ -108,6 +129,18 @@ class UsageLog:
             about = {"form": FORM, "keep_days": self.keep_days, "text": self.text}
             self.owed.append(_line({"about": about}))
         return day != before
+
+    def _begin_minute(self, now: datetime.datetime) -> None:
+        """In another minute, owe a line for each key that had refusals without one."""
+        minute = int(now.timestamp()) // 60
+        if minute == self._minute:
+            return
+        for (key, status), number in self._refused.items():
+            if number > LINES:
+                facts = {"key": key, "path": "", "status": status, "requests": number - LINES}
+                self.owed.append(_line({"at": round(now.timestamp(), 3), **facts}))
+        self._minute = minute
+        self._refused.clear()
 
     def forget(self) -> None:
         """Remove the files that are older than is kept, by this server or by what they state: a

@@ -100,12 +100,12 @@ def overview(requests: Sequence[Request], hours: float = 1.0) -> Overview:
     used = [
         key_use(
             *(key, own, _beside(key, against), _beside(key, blocked)),
-            sudden([one.at for one in own], first, last, hours, len(by_key)),
+            sudden([(one.at, one.number) for one in own], first, last, hours, len(by_key)),
         )
-        for key, own in sorted(by_key.items(), key=lambda item: -len(item[1]))
+        for key, own in sorted(by_key.items(), key=lambda item: -_number(item[1]))
     ]
     all_blocked = _share([*blocked.values()])
-    return Overview(len(requests), first, last, categories, all_blocked, tuple(used))
+    return Overview(_number(requests), first, last, categories, all_blocked, tuple(used))
 
 
 def key_use(
@@ -114,15 +114,19 @@ def key_use(
     """What one key did. own: its requests."""
     return KeyUse(
         key=key,
-        requests=len(own),
+        requests=_number(own),
         tokens=sum(one.tokens for one in own),
-        refused=sum(one.refused for one in own),
+        refused=_number([one for one in own if one.refused]),
         left=sum(one.left for one in own),
         failed=sum(one.failed for one in own),
         against=against,
         blocked=blocked,
         sudden=burst,
     )
+
+
+def _number(requests: Iterable[Request]) -> int:
+    return sum(one.number for one in requests)
 
 
 def _has_against(one: Request) -> bool:
@@ -150,23 +154,23 @@ def _share(counts: Iterable[Count]) -> Measure:
 
 
 def sudden(
-    times: Sequence[float], first: float, last: float, hours: float, keys: int
+    times: Sequence[tuple[float, int]], first: float, last: float, hours: float, keys: int
 ) -> Sudden | None:
-    """Whether requests at these times came more often in the newest hours than before: the exact
-    test of two Poisson rates (Przyborowski and Wilenski 1940), with Bonferroni's correction for the
-    number of keys. None if not, or if the log is not longer than these hours. first, last: the ends
-    of the log, in seconds."""
+    """Whether requests came more often in the newest hours than before: the exact test of two
+    Poisson rates (Przyborowski and Wilenski 1940), with Bonferroni's correction for the number of
+    keys. None if not, or if the log is not longer than these hours. times: in seconds, each with a
+    number of requests; first, last: the ends of the log."""
     from scipy.stats import binom
 
     span, window = last - first, hours * HOUR
     if span <= window:
         return None
-    recent = sum(at > last - window for at in times)
-    before = len(times) - recent
+    recent = sum(number for at, number in times if at > last - window)
+    before = sum(number for _, number in times) - recent
     expected = window / span
     rate = before / (span - window) * window
     ratio = recent / rate if rate else float("inf")
-    chance = float(binom.sf(recent - 1, len(times), expected))
+    chance = float(binom.sf(recent - 1, recent + before, expected))
     if ratio < TIMES or chance * max(1, keys) > CHANCE:
         return None
     return Sudden(recent, before, ratio, chance)

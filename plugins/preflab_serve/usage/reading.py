@@ -18,7 +18,8 @@ HUNG_UP = 499
 class Request:
     """One request. at: seconds since 1970; key: pseudonym, "" for one without a known key; tokens:
     that were computed; against: categories that a guard did not allow; blocked: whether something
-    was not shown; moderation: whether the guard was only asked what it says of texts."""
+    was not shown; moderation: whether the guard was only asked what it says of texts; number: of
+    requests of the key that were refused alike, and have this one line."""
 
     at: float
     key: str
@@ -28,6 +29,7 @@ class Request:
     against: frozenset[str] = frozenset()
     blocked: bool = False
     moderation: bool = False
+    number: int = 1
 
     @property
     def refused(self) -> bool:
@@ -93,4 +95,5 @@ def _request(row: dict[str, Any]) -> Request:
         against=frozenset(str(verdict["category"]) for verdict in verdicts),
         blocked=any(verdict["action"] != "flag" for verdict in verdicts),
         moderation=row.get("path") == "/v1/moderations",
+        number=max(1, int(row.get("requests", 1))),
     )

@@ -20,9 +20,13 @@ def made(store: Path, stage: str, recipe: str, text: str = "weights") -> dict[st
         partial.mkdir(parents=True)
         (partial / "model").mkdir()
         (partial / "model" / "w").write_text(text)
-    artifact = Store(store).commit(stage, recipe, {})
+    return stage_row(stage, recipe, Store(store).commit(stage, recipe, {}).folder)
+
+
+def stage_row(stage: str, recipe: str, artifact: Path) -> dict[str, str]:
+    """A stage in a run's manifest."""
     row = dict.fromkeys("name makes seed reused seconds cost".split(), "")
-    folder = str(artifact.folder.resolve())
+    folder = str(artifact.resolve())
     return {**row, "stage": stage, "group": stage, "recipe": recipe, "artifact": folder}
 
 
@@ -54,6 +58,17 @@ def test_a_copy_needs_nothing_from_elsewhere(study: Path, tmp_path: Path) -> Non
     shared = Path("copy/1/artifacts/sft")
     assert shared.is_symlink()  # copied once
     assert shared.resolve() == (tmp_path / "copy" / "0" / "artifacts" / "sft")
+
+
+def test_artifacts_are_found_by_their_own_names_in_a_copy_too(study: Path) -> None:
+    """What one of them says of another beside it holds in each job, and in a copy of the copy."""
+    export(study, Path("copy"))
+    export(Path("copy/1"), Path("again"))
+    for folder in (Path("copy/0"), Path("copy/1"), Path("again")):
+        assert (folder / f"artifacts/sft-{'a' * 16}/model/w").read_text() == "weights"
+        beside = folder / f"artifacts/algorithm/../sft-{'a' * 16}"
+        assert beside.resolve() == (folder / "artifacts/sft").resolve()
+    removal(Path("copy"), Path()).refuse()
 
 
 def test_a_copy_may_be_one_file(study: Path) -> None:

@@ -154,3 +154,58 @@ def test_a_flag_that_means_no_flag_is_refused(tmp_path: Path) -> None:
     for name in ("argilla", "label-studio"):
         with pytest.raises(UserError, match="means that none was set"):
             export(name, Labels((task,), (said,), (Person("labeler-aaaa"),)), tmp_path)
+
+
+_BESIDE = {"split": "test", "tags": ["a"], "group": "g", "labeler_group": " nurses"}
+
+
+@pytest.mark.parametrize("place", ["beside", "metadata", "written", "flat"])
+def test_what_stands_beside_the_answers_is_taken_or_told(tmp_path: Path, place: str) -> None:
+    """Of a record, its metadata (which Argilla 1 writes as a text), or a flat record."""
+    given = {**_BESIDE, "source": "web"}
+    record = _record(order=[{"value": ["response-2", "response-1"], "user_id": "u"}])
+    if place == "flat":
+        flat = {"order.responses": [["response-2", "response-1"]], "order.responses.users": ["u"]}
+        record = {"id": "r1", **_FIELDS, **flat, **given}
+    elif place == "beside":
+        record |= given
+    else:
+        record["metadata"] = json.dumps(given) if place == "written" else given
+    found = _read(tmp_path, record)
+    (task,), (person,) = found.labels.tasks, found.labels.people
+    assert (task.prompt.split, task.prompt.tags, task.prompt.group) == ("test", ("a",), "g")
+    assert person.group == "nurses"
+    name = "source" if place in ("beside", "flat") else "metadata.source"
+    assert found.remarks[-1] == f"Not read: {name} (in 1 rows)."
+
+
+def test_questions_and_fields_that_a_judgment_does_not_hold_are_told(tmp_path: Path) -> None:
+    record = _record(
+        order=[{"value": ["response-2", "response-1"], "user_id": "u"}],
+        quality=[{"value": 5, "user_id": "u"}],
+        likert_3=[{"value": 5, "user_id": "u"}],
+    )
+    found = _read(tmp_path, {**record, "fields": {**_FIELDS, "context": "Be rude."}})
+    told = "Not read: context (in 1 rows), responses.likert_3 (in 1 rows), responses.quality (in 1"
+    assert found.remarks[-1].startswith(told)
+    assert found.labels.judgments[0].answer == Answer(ranks=(2, 1))
+
+
+def test_a_person_of_two_groups_is_refused_and_nobody_in_particular_is_one_of_each(
+    tmp_path: Path,
+) -> None:
+    def record(name: str, group: str, **who: str) -> dict[str, Any]:
+        said = {"value": "response-1", **who, "status": "submitted"}
+        return {**_record(order=[said]), "id": name, "labeler_group": group}
+
+    with pytest.raises(UserError, match=r"jsonl:2: labeler_group: is 'b', but 'a' for one person"):
+        _read(tmp_path, record("r1", "a", user_id="u"), record("r2", "b", user_id="u"))
+    found = _read(tmp_path, record("r1", "a"), record("r2", "b"), record("r3", "b"))
+    assert [person.group for person in found.labels.people] == ["a", "b"]
+
+
+def test_two_written_answers_of_one_person_are_refused(tmp_path: Path) -> None:
+    """Of which one was lost before."""
+    said = [{"value": "Hi.", "user_id": "u"}]
+    with pytest.raises(UserError, match="answer and completion both hold a written answer"):
+        _read(tmp_path, _record(completion=said, answer=said))

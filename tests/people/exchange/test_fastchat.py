@@ -61,6 +61,11 @@ def test_votes_of_four_people_on_one_pair(tmp_path: Path) -> None:
     assert found.labels.judgments[0].at == "2023-11-14T22:13:20+00:00"
 
 
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    found = _read(tmp_path, _vote("tie", toxic_chat_tag={"flagged": True}))
+    assert found.remarks == ("Not read: toxic_chat_tag (in 1 rows).",)
+
+
 def test_people_come_under_pseudonyms(tmp_path: Path) -> None:
     found = _read(tmp_path, _vote("tie"))
     (person,) = found.labels.people
@@ -77,6 +82,13 @@ def test_the_turn_of_the_vote_is_what_was_judged(tmp_path: Path) -> None:
     found = _read(tmp_path, _vote("model_a", turn=1, **talks), _vote("model_b", turn=2, **talks))
     assert [t.responses for t in found.labels.tasks] == [("Hello!", "Hey")]
     assert found.remarks[0].startswith("1 votes are about conversations that differ before")
+
+
+def test_later_turns_of_one_question_are_other_prompts(tmp_path: Path) -> None:
+    talk = _talk("Hi", "Hello!", "More", "Yes")
+    talks = {"conversation_a": talk, "conversation_b": [*talk[:3], *_talk("", "No")[1:]]}
+    found = _read(tmp_path, _vote("model_a"), _vote("model_b", turn=2, **talks))
+    assert [task.prompt.id for task in found.labels.tasks] == ["q1", "q1-turn-2"]
 
 
 def test_votes_that_were_not_blind_are_left_out_and_counted(tmp_path: Path) -> None:

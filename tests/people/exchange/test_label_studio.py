@@ -20,7 +20,10 @@ from preflab_people.judgments import Answer, Judgment, Person, Task
 
 from .rounds import PEOPLE, by_hand
 
-_DATA = {"prompt": "Say hi.", "items": [{"id": "x", "body": "No."}, {"id": "y", "body": "Hi!"}]}
+_DATA: dict[str, Any] = {
+    "prompt": "Say hi.",
+    "items": [{"id": "x", "body": "No."}, {"id": "y", "body": "Hi!"}],
+}
 
 
 def _read(tmp_path: Path, *tasks: Any) -> Imported:
@@ -159,3 +162,35 @@ def test_conversations_are_shown_as_such(tmp_path: Path) -> None:
     (row,) = json.loads((tmp_path / TASKS).read_text())
     assert row["data"]["prompt"] == [{"role": "user", "content": "?"}]
     assert read("label-studio", tmp_path / TASKS).labels.tasks == (task,)
+
+
+def test_what_stands_beside_the_answers_is_taken_or_told(tmp_path: Path) -> None:
+    """In the data, in their metadata, and what a page asked that no judgment holds."""
+    said: dict[str, Any] = {"completed_by": 1}
+    said["result"] = [_rank(("rank", ["y", "x"])), _result("q", "number")]
+    said["result"][1]["value"] = {"number": 3}
+    rated = _result("likert_3", "rating", rating=2)
+    beside: dict[str, Any] = {"split": "test", "tags": ["a"], "group": "g"}
+    beside["labeler_group"] = "nurses"
+    other = {**_DATA, "prompt": "Say no.", "metadata": {**beside, "source": "web"}}
+    found = _read(
+        tmp_path,
+        {**_task(said, data={**_DATA, **beside, "context": "Be rude."}), "id": 1},
+        {**_task({**said, "result": [*said["result"], rated]}, data=other), "meta": {"n": 1}},
+    )
+    for task in found.labels.tasks:
+        assert (task.prompt.split, task.prompt.tags, task.prompt.group) == ("test", ("a",), "g")
+    assert [person.group for person in found.labels.people] == ["nurses"]
+    told = "annotations[].likert_3 (in 1 rows), annotations[].q (in 2 rows), context (in 1 rows), "
+    told += "meta (in 1 rows), metadata.source (in 1 rows)"
+    assert found.remarks == (f"Not read: {told}.",)
+
+
+def test_two_texts_are_two_notes_or_refused(tmp_path: Path) -> None:
+    """Of which the last one counted alone before."""
+    texts = [_result(name, "textarea", text=[name]) for name in ("completion", "note", "comment")]
+    found = _read(tmp_path, _task({"completed_by": 1, "result": texts}))
+    assert found.labels.judgments[0].answer == Answer(written="completion", notes="note\ncomment")
+    texts.append(_result("why", "textarea", text=["Because."]))
+    with pytest.raises(UserError, match="completion and why both hold a written answer"):
+        _read(tmp_path, _task({"completed_by": 1, "result": texts}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 
+from preflab.records import RANKINGS_FILE
 from preflab_people.exchange import argilla, label_studio
 from preflab_people.exchange.formats import export, read
 from preflab_people.exchange.labels import Imported, Labels
@@ -100,3 +102,20 @@ def test_argillas_sdk_loses_ties_and_a_remark_says_so(tmp_path: Path) -> None:
 def test_the_folder_of_an_export_is_read_as_well(name: str, tmp_path: Path) -> None:
     export(name, by_hand(), tmp_path)
     assert _said(read(name, tmp_path).labels) == _said(by_hand())
+
+
+def test_rankings_alone_keep_ratings_and_groups(tmp_path: Path) -> None:
+    """A rankings.jsonl without labels.jsonl; a rating that no person can give is told."""
+    labels = by_hand()
+    rated = Judgment("t2", PEOPLE[1], Answer(ranks=(2, 1), likert=(3, 6)))
+    people = tuple(replace(person, group="nurses") for person in labels.people)
+    export("preflab", Labels(labels.tasks, (rated,), people), tmp_path)
+    back = read("preflab", tmp_path / RANKINGS_FILE)
+    assert [j.answer for j in back.labels.judgments] == [rated.answer]
+    assert [person.group for person in back.labels.people] == ["nurses"]
+    row = json.loads((tmp_path / RANKINGS_FILE).read_text())
+    path = tmp_path / "scored.jsonl"
+    path.write_text(json.dumps({**row, "ratings": [0.25, 6.0]}) + "\n")
+    back = read("preflab", path)
+    assert back.labels.judgments[0].answer == Answer(ranks=(2, 1))
+    assert back.remarks == ("Not read: ratings (in 1 rows).",)

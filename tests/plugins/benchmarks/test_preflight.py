@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,34 @@ def test_answers_and_sentences_fit_into_the_policy(tmp_path: Path) -> None:
     pairs = SentencePairsConfig(path=path, sentences=["right", "long"])
     with pytest.raises(UserError, match=r"1 of 2 sentences .*\(17 tokens\)"):
         list(sentence_pairs(pairs, context(tmp_path)))
+
+
+def test_prefixes_are_read_whole_and_with_what_is_behind_them(tmp_path: Path) -> None:
+    """The policy reads "red" and "good", and neither "goodred" nor "nurse"."""
+    path = rows(tmp_path, prompt="red red", one="red", other="good")
+    metrics = [TextMetric.token_f1]
+    settings: dict[str, Any] = {"references": ["one"], "metrics": metrics, "max_tokens": 8}
+    made: dict[str, Callable[[dict[str, str]], Iterator[str]]] = {
+        "generation": lambda prefixes: generation(
+            GenerationConfig(path=path, prefixes=prefixes, **settings), context(tmp_path)
+        ),
+        "multiple_choice": lambda prefixes: multiple_choice(
+            MultipleChoiceConfig(
+                path=path, prefixes=prefixes, template="{prompt}", right=["one"], wrong=["other"]
+            ),
+            context(tmp_path),
+        ),
+        "mine": lambda prefixes: sentence_pairs(
+            SentencePairsConfig(
+                path=path, prefixes=prefixes, sentences=["one", "other"], label="mine"
+            ),
+            context(tmp_path),
+        ),
+    }
+    for name, look in made.items():
+        assert list(look({"plain": "", "good": "good "})) == []
+        (said,) = look({"plain": "", "nurse": "good nurse "})
+        key = f"evaluators: {name}.prefixes"
+        assert said == f"{key}.nurse is 'good nurse ', of which the policy reads 'good'."
+        with pytest.raises(UserError, match=f"{key}.good: 'good' makes one word"):
+            list(look({"plain": "", "good": "good"}))

@@ -4,18 +4,26 @@ penalty."""
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from framework.storage.test_keeping import stage_row
+from framework.storage.test_runs import write
 from preflab.errors import UserError
 from preflab.interfaces import Policy
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
+from preflab.storage.artifacts import Store
+from preflab.storage.keeping import export
 from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.adapters import name_of, target_names
 from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig
@@ -74,6 +82,14 @@ def train(policy: CausalPolicy) -> None:
         optimizer.zero_grad()
 
 
+def by_its_card(folder: Path) -> Any:
+    """The adapter of a saved model on the model under it, by the line that its card has."""
+    card = (folder / "README.md").read_text().splitlines()
+    (words,) = (line.strip() for line in card if "PeftModel" in line)
+    names = {c.__name__: c for c in (AutoModelForCausalLM, AutoModelForSequenceClassification)}
+    return eval(words, {**names, "PeftModel": peft.PeftModel, "ADAPTER": folder / "adapter"})
+
+
 def logits(policy: Policy) -> torch.Tensor:
     with torch.no_grad():
         return policy.logits(policy.hidden(IDS, MASK))
@@ -109,7 +125,7 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
     for name, weight in policy.weights():
         assert torch.equal(weight, merged.state_dict()[name])
     settings = peft.PeftConfig.from_pretrained(tmp_path / "model" / "adapter")
-    assert settings.base_model_name_or_path == f"{tmp_path.name}/base"
+    assert settings.base_model_name_or_path == "../../base"
     assert (settings.r, settings.lora_alpha) == (4, 8)
     # What was merged is a copy: the policy and its reference are as they were.
     assert torch.equal(logits(reference), logits(before))
@@ -118,19 +134,63 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("origin", "name"),
     [
-        ("/home/me/artifacts/sft-1/model", "sft-1/model"),  # an artifact beside
-        ("/data/models/mine", "mine"),
+        ("/home/me/artifacts/sft-1/model", "../../../sft-1/model"),  # an artifact beside
+        ("/data/models/gpt2", "./gpt2"),
         ("/home/me/hub/models--org--a--b/snapshots/0f", "org/a--b"),
-        ("models/mine", "models/mine"),  # as it was typed
+        ("models/mine", "./models/mine"),  # as it was typed
     ],
 )
 def test_a_saved_adapter_names_no_folder_of_this_machine(origin: str, name: str) -> None:
+    """Nor is a folder's name taken for one of the hub, which may have a model of that name."""
     assert name_of(Path(origin), Path("/home/me/artifacts/algorithm-2/model")) == name
+    if origin[0] != "/" or "hub" not in origin:
+        with pytest.raises(HFValidationError):
+            validate_repo_id(name)
 
 
 def test_nor_where_the_artifacts_are_given_by_a_relative_path() -> None:
     found = name_of(Path("artifacts/sft-1/model"), Path("artifacts/algorithm-2/model"))
-    assert found == "sft-1/model"
+    assert found == "../../../sft-1/model"
+
+
+def test_an_artifact_that_is_named_by_a_run_is_one_beside(tmp_path: Path) -> None:
+    (tmp_path / "artifacts/sft-1/model").mkdir(parents=True)
+    (tmp_path / "run").symlink_to("artifacts/sft-1")
+    found = name_of(tmp_path / "run/model", tmp_path / "artifacts/algorithm-2/model")
+    assert found == "../../../sft-1/model"
+
+
+@pytest.mark.slow
+def test_peft_opens_the_adapter_in_a_copy_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the second job of two that share the model under it, moved, read from another folder, with
+    the words of the model's card. The original is gone."""
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "artifacts")
+    made: list[dict[str, str]] = []
+    own = source()
+    for job, (stage, recipe) in enumerate((("sft", "a"), ("algorithm", "0"), ("algorithm", "1"))):
+        with store.making(stage, recipe * 64) as partial:
+            partial.mkdir(parents=True)
+            if not job:
+                own.create(torch.Generator().manual_seed(1)).save(partial / "model")
+            else:
+                policy = adapted(own.load(Path(made[0]["artifact"]) / "model"))
+                train(policy)
+                policy.save(partial / "model")
+        artifact = store.commit(stage, recipe * 64, {})
+        made.append(stage_row(stage, recipe * 64, artifact.folder))
+    for job in (0, 1):
+        write(tmp_path / f"runs/{job}", stages=[made[0], made[1 + job]])
+    export(tmp_path / "runs", tmp_path / "copy")
+    shutil.rmtree("artifacts")
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    model = tmp_path / "moved/1/artifacts/algorithm/model"
+    monkeypatch.chdir(tmp_path / "runs")
+    beside = by_its_card(model)
+    with torch.no_grad():
+        assert torch.allclose(beside(IDS).logits, logits(policy), atol=1e-6)
 
 
 def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
@@ -148,10 +208,7 @@ def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
     read = source().load_scalar(tmp_path / "value")
     after = read.adapted(torch.Generator().manual_seed(4))
     assert after is not None
-    beside = peft.PeftModel.from_pretrained(
-        AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=1),
-        tmp_path / "value" / "adapter",
-    )
+    beside = by_its_card(tmp_path / "value")
     with torch.no_grad():
         assert torch.allclose(read.values(read.hidden(IDS, MASK)), values, atol=1e-6)
         assert torch.equal(

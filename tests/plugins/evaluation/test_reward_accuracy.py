@@ -114,3 +114,31 @@ def test_a_reward_of_length_is_no_better_than_length(tmp_path: Path) -> None:
     assert (difference.value, difference.n) == (0.0, 20)
     assert (difference.low, difference.high) == pytest.approx((-0.1611, 0.1611), abs=1e-4)
     assert math.isnan(measures["matched"].value)  # no pair of similar length
+
+
+class Reads:
+    """Scores a response that its prompt asks for."""
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        both = zip(rollout.prompts, rollout.texts, strict=True)
+        return torch.tensor([float(prompt.text == text) for prompt, text in both])
+
+
+def test_two_prompts_with_one_id_are_two(tmp_path: Path) -> None:
+    """As of two files: a response to one of them is not scored behind the other. The same prompt
+    twice is one."""
+    one, two = (Prompt("p", text, split="test") for text in ("good", "bad"))
+    texts = ("good", "bad")
+    rankings = [
+        Ranking(one, texts, ((0, 1),)),
+        Ranking(two, texts, ((1, 0),)),
+        Ranking(two, texts, ((1, 0),)),
+    ]
+    context = FakeContext(tmp_path, rankings, reward=Reads())
+    nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
+    subject = Subject(context.responder("base"), nothing, None, None)
+    found = RewardAccuracy(c.RewardAccuracyConfig(), context).evaluate(subject).measures
+    assert (found["reward_accuracy/proxy/all"].value, found["reward_accuracy/proxy/all"].n) == (
+        1,
+        2,
+    )

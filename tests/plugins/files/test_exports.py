@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from preflab import UserError
 from preflab.records import Message
+from preflab_builtin.files.config import FilesConfig, RecordKind
+from preflab_builtin.files.source import inspect
 
 from .test_published import read
 
@@ -185,3 +188,73 @@ def test_written_answers_of_label_studio(tmp_path: Path) -> None:
 def test_a_task_that_is_no_ranking(tmp_path: Path, row: Any, expected: str) -> None:
     with pytest.raises(UserError, match=rf"jsonl:1: {expected}"):
         read(tmp_path, "rankings", row)
+
+
+_BESIDE = {"source": "web", "group": "g", "split": "test", "tags": ["a"], "team": "nurses"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**_NESTED, "metadata": _BESIDE},
+        {**{k: v for k, v in _FLAT.items() if "quality" not in k}, **_BESIDE},
+        {**_FIRST_VERSION, "metadata": json.dumps(_BESIDE)},
+        task({**_DATA, **_BESIDE}, result("pairwise", {"selected": "right"})),
+        task({**_DATA, "metadata": _BESIDE}, result("pairwise", {"selected": "right"})),
+    ],
+    ids=["nested", "flat", "version 1", "Label Studio", "its metadata"],
+)
+@pytest.mark.parametrize("record", ["prompts", "rankings"])
+def test_what_stands_beside_the_answers_is_taken_or_told(
+    tmp_path: Path, row: Any, record: str
+) -> None:
+    """Also under another name, which the config says; and a column that it ignores is not told."""
+    settings: dict[str, Any] = {"labeler_group": "team"}
+    if "_server_id" not in row and "data" not in row:
+        settings["format"] = "argilla"
+    for ignore in ([], ["source"]):
+        found = read(tmp_path, record, row, ignore=ignore, **settings)
+        prompt = getattr(found[0], "prompt", found[0])
+        assert (prompt.group, prompt.split, prompt.tags) == ("g", "test", ("a",))
+        assert {getattr(one, "group", "") for one in found if record == "rankings"} <= {"nurses"}
+        path = str(next(tmp_path.glob("*.jsonl")))
+        given = FilesConfig(record=RecordKind(record), path=path, ignore=ignore, **settings)
+        told = [n for n in inspect(given).notices if "not read" in n]
+        assert len(told) == (not ignore)
+        assert all("source (all rows)" in notice for notice in told)
+
+
+def test_questions_that_no_record_holds_are_told(tmp_path: Path) -> None:
+    """A rating beside the order, whatever tool asked for it; metadata that are no object."""
+    rated = task(_DATA, result("pairwise", {"selected": "left"}), result("rating", {"rating": 4}))
+    for row, name in (
+        (_FLAT, "responses.quality"),
+        (rated, "annotations[].rating"),
+        ({**_NESTED, "metadata": "of the web"}, "metadata"),
+        ({**_NESTED, "team": "nurses"}, "team"),
+    ):
+        read(tmp_path, "rankings", row)
+        path = str(next(tmp_path.glob("*.jsonl")))
+        notices = inspect(FilesConfig(record=RecordKind.rankings, path=path)).notices
+        assert name in notices[0].partition("not read: ")[2]
+
+
+def test_what_the_config_ignores_is_ignored_inside_the_fields(tmp_path: Path) -> None:
+    """As the refusal of such a field advises."""
+    for row in (
+        {**_NESTED, "fields": {**_FIELDS, "context": "Be rude."}},
+        task({**_DATA, "context": "Be rude."}, result("pairwise", {"selected": "left"})),
+    ):
+        with pytest.raises(UserError, match=r"context: .*rankings.ignore=\[context\]"):
+            read(tmp_path, "rankings", row)
+        assert read(tmp_path, "rankings", row, ignore=["context"])
+
+
+def test_a_system_message_among_the_fields_is_read(tmp_path: Path) -> None:
+    for row in (
+        {**_NESTED, "fields": {**_FIELDS, "system": "Be kind."}},
+        {**_FLAT, "system": "Be kind."},
+        task({**_DATA, "system": "Be kind."}, result("pairwise", {"selected": "left"})),
+    ):
+        prompt = read(tmp_path, "rankings", row)[0].prompt
+        assert [m.content for m in prompt.messages] == ["Be kind.", "Say hi."]

@@ -92,3 +92,16 @@ def test_one_reward_for_all_is_refused(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, said("few", "no"), reward=Alone())
     with pytest.raises(UserError, match=r"group_heads.*kwise_groups"):
         HeldOutHeads(GroupHeadsConfig(), context)
+
+
+def test_two_prompts_with_one_id_are_two(tmp_path: Path) -> None:
+    texts = ("yes", "no")
+    rankings = [
+        Ranking(Prompt("p", text, split="test"), texts, ((1, 0),), "a", "few")
+        for text in ("add", "yes", "yes")
+    ]
+    reward: Any = Fixed()
+    context = FakeContext(tmp_path, rankings, reward=reward, vocabulary=["yes", "no", "add"])
+    subject: Any = Subject
+    found = HeldOutHeads(GroupHeadsConfig(), context).evaluate(subject).measures
+    assert (found["group_spread/few"].n, found["group_accuracy/few"].n) == (2, 2)

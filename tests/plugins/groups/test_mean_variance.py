@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -172,6 +173,14 @@ def test_the_evaluator_reports_the_explained_share(folder: Path) -> None:
         folder, [*rankings(), *rankings("test"), *rankings("test")], reward=place.reward_model()
     )
     assert HiddenContext(HiddenContextConfig(), twice).evaluate(subject).measures == found
+    # Another prompt does, also with the same id.
+    renamed = [replace(r, prompt=replace(r.prompt, text="other")) for r in rankings("test")]
+    place = FakeContext(
+        folder, [*rankings(), *rankings("test"), *renamed], reward=place.reward_model()
+    )
+    more = HiddenContext(HiddenContextConfig(), place).evaluate(subject).measures
+    for name, measure in found.items():
+        assert more[name].n == 2 * (measure.n or 0)
     other = FakeContext(folder, rankings(), reward=UncheckedReward(lambda prompt, text: 0.0))
     with pytest.raises(UserError, match="kwise_mean_variance"):
         HiddenContext(HiddenContextConfig(), other)

@@ -369,3 +369,14 @@ def test_the_classifier_of_the_guard_recognises_refusals(tmp_path: Path) -> None
         config = c.RefusalConfig(recogniser=settings)
         found = Refusals(config, context(guard=guard)).evaluate(subject())
         assert found.measures["refusal/harmful"].value == share
+
+
+def test_the_prefix_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    """The policy reads "good" alone, and no word that begins so."""
+    asking = cast(Any, FakeContext(tmp_path))
+    path = written(tmp_path, "prompt,label\nred,safe\nadd,unsafe\n")
+    looked = look_at_file(xstest(path, prefix="good nurse ", type=None), asking)
+    said = "evaluators: xstest.prefix is 'good nurse ', of which the policy reads 'good'."
+    assert next(looked) == said
+    with pytest.raises(UserError, match=r"evaluators: xstest\.prefix: 'good' makes one word"):
+        list(look_at_file(xstest(path, prefix="good", type=None), asking))
