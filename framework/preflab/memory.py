@@ -112,12 +112,16 @@ class Held:
     averages: averages of a trained network's weights that are kept beside it; idle: of the trained
     networks, those that have no gradient while another is trained; shared: of the frozen ones,
     those on whose weights adapters are trained; borrowed: of the trained ones, those whose adapters
-    are on another trained one's weights."""
+    are on another trained one's weights; compared: frozen policies that judgements during training
+    compare with, which stay during updates; best: copies of a trained policy's weights that may be
+    the result, in the memory of the host unless weights are divided."""
 
     averages: int = 0
     idle: int = 0
     shared: int = 0
     borrowed: int = 0
+    compared: int = 0
+    best: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,13 +188,13 @@ class Placement:
 @dataclass(frozen=True)
 class Memory:
     """Bytes in one process, part by part. process: the program itself (0 on a GPU); trained:
-    weights of the trained networks and of their averages; frozen: those of the others; block: what
-    is gathered at a time where networks are sharded; activations: of one training or judging pass,
-    logits included; cache: keys and values while sampling; sampler: copies of the policy that
-    sampling makes; checkpoint: what is held while one is written (0 on a GPU: that is memory of the
-    host); leaving: of the frozen weights, those that leave during updates; judging: of the
-    activations, those of a judging pass; kept: whether a CPU keeps what sampling freed;
-    returned: whether it gives freed memory back at once."""
+    weights of the trained networks, of their averages and of the best so far; frozen: those of the
+    others; block: what is gathered at a time where networks are sharded; activations: of one
+    training or judging pass, logits included; cache: keys and values while sampling; sampler:
+    copies of the policy that sampling makes; checkpoint: what is held while one is written (0 on a
+    GPU: that is memory of the host); leaving: of the frozen weights, those that leave during
+    updates; judging: of the activations, those of a judging pass; kept: whether a CPU keeps what
+    sampling freed; returned: whether it gives freed memory back at once."""
 
     process: float
     trained: float
@@ -230,7 +234,9 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
     network = shape.stored
     returned = placement.cpu and (sharded or bool(shape.adapters))
     frozen = (load.frozen - load.held.shared) * network / shards
+    compared = load.held.compared * network / shards
     trained = (load.trained - load.held.borrowed + load.held.averages) * network / shards
+    trained += _best(load, placement) * network
     learning = NUMBER * shape.weights / shards * placement.trained_share
     gradients = load.trained - load.held.idle + bool(load.terms)
     share = -(-load.sampled // placement.processes)
@@ -249,7 +255,7 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
         trained=trained,
         gradients=gradients * learning if load.trained else 0,
         moments=2 * load.trained * learning,
-        frozen=frozen,
+        frozen=frozen + compared,
         block=_gathered(shape, placement.reshard) if sharded else 0,
         activations=max(training, judged),
         cache=2 * NUMBER * shape.layers * shape.key_width * decoded * load.tokens,
@@ -260,6 +266,13 @@ def memory(shape: ModelShape, load: Load, placement: Placement) -> Memory:
         kept=placement.cpu and not returned,
         returned=returned,
     )
+
+
+def _best(load: Load, placement: Placement) -> float:
+    """Networks in this memory of copies that may be the result. An average's is whole."""
+    if placement.divides and not load.held.averages:
+        return load.held.best / placement.processes
+    return load.held.best if placement.cpu else 0
 
 
 def _kept_of_a_pass(shape: ModelShape, load: Load, placement: Placement) -> float:
@@ -289,9 +302,10 @@ def _gathered(shape: ModelShape, reshard: bool) -> float:
 
 def checkpoint_size(shape: ModelShape, load: Load, trained_share: float = 1.0) -> float:
     """Bytes of a checkpoint: the weights of the trained networks (beside adapters without those in
-    4 bits) and of their averages, and two moments of what is trained."""
+    4 bits), of their averages and of the best so far, and two moments of what is trained."""
     kept = 1.0 if shape.bits == 32 else trained_share
-    numbers = load.trained * (kept + 2 * trained_share) + load.held.averages * kept
+    copies = load.held.averages + load.held.best
+    numbers = load.trained * (kept + 2 * trained_share) + copies * kept
     return NUMBER * shape.weights * numbers
 
 

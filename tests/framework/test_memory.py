@@ -107,6 +107,22 @@ def test_averages_are_whole_copies_of_the_weights() -> None:
     assert checkpoint_size(SMOL, load) == (2 * 3 + 1) * 4 * SMOL.weights
 
 
+def test_what_judgements_hold_stays_during_updates() -> None:
+    """Of the policy that training began from, and of the best one, each process has its part; on a
+    GPU a whole best one is in the memory of the host, and so is that of averages."""
+    load = replace(PPO, held=Held(compared=1, best=1), leaves=True)
+    cpu, gpu = (memory(SMOL, load, Placement(cpu=cpu, offload=True)) for cpu in (True, False))
+    assert cpu.leaving == gpu.leaving == 2 * 4 * SMOL.weights
+    assert cpu.frozen == gpu.frozen == 3 * 4 * SMOL.weights
+    assert cpu.trained == gpu.trained + 4 * SMOL.weights == 3 * 4 * SMOL.weights
+    parts = Placement(processes=4, sharded=True, cpu=False)
+    assert memory(SMOL, load, parts).trained == 3 * SMOL.weights
+    averaged = replace(load, held=Held(compared=1, best=1, averages=1))
+    assert memory(SMOL, averaged, parts).trained == 3 * SMOL.weights
+    whole = memory(SMOL, averaged, replace(parts, cpu=True)).trained
+    assert whole == 7 * SMOL.weights
+
+
 def test_a_ranking_is_not_divided() -> None:
     """Four completions are one pass, also with micro-batches of one row and where processes have
     one row each."""

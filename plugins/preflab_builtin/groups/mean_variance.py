@@ -15,6 +15,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, HeadsModel, Policy, ScalarModel, Subject
 from preflab.records import Ranking, Rollout
 from preflab.runtime import Runtime
+from preflab.sharding import gathered, parted
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.evaluation.forward import question
 from preflab_builtin.groups.config import (
@@ -70,8 +71,10 @@ class MeanVarianceHeads:
     def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
         """The policy's model with two heads; every variance begins as 1."""
         self.model = heads_of(policy, generator, MEAN_VARIANCE)
-        with torch.no_grad():
-            self.model.weights[1].zero_()
+        weights = self.model.weights.detach()
+        # As a whole: a row of divided weights is a copy, and what is written to it is lost.
+        mean, log_variance = gathered(weights)
+        weights.copy_(parted(torch.stack([mean, torch.zeros_like(log_variance)]), weights))
 
     def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
         """The means: the more probable one of a pair has the higher."""

@@ -215,7 +215,7 @@ class OnPolicyConfig(TrainedConfig):
             steps=self.total_steps(),
         )
         updates = self.epochs * (self.batch // self.minibatch)
-        return with_terms(own, self.terms, self.minibatch, updates)
+        return self.judged(with_terms(own, self.terms, self.minibatch, updates))
 
     def shared(self) -> tuple[str, ...]:
         """Which frozen networks the policy or a value network has the weights of, where adapters

@@ -71,7 +71,7 @@ class PreferenceConfig(TrainedConfig):
         is loaded (`preflab.memory.Load`)."""
         passes = 3 if self.loss is Loss.simpo else 3 + 1 / self.epochs
         own = Load(1, 2 * self.batch, tokens, passes, scored=0.5, together=2)
-        return with_terms(own, self.terms, self.batch, 1)
+        return self.judged(with_terms(own, self.terms, self.batch, 1))
 
     def needs(self) -> tuple[str, ...]:
         """Rankings to learn from, and prompts to judge."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from preflab import option
+from preflab.memory import Load
 
 LAST = "last"
 EVALUATORS = {"watch.evaluators": "evaluator"}
@@ -94,6 +95,14 @@ class TrainedConfig:
     def total_steps(self) -> int | None:
         """Steps of the whole training; None: the data decides."""
         return None
+
+    def judged(self, own: Load) -> Load:
+        """The load of an algorithm with that of its judgements: the policy that training began
+        from, the best one so far, and the reward model, if an evaluator needs it."""
+        if self.watch.every is None:
+            return own
+        held = replace(own.held, compared=1, best=int(self.keep != LAST))
+        return replace(own, held=held, asks=True, sampled=max(own.sampled, self.watch.prompts))
 
     def needs(self) -> tuple[str, ...]:
         """Prompts to judge."""

@@ -257,6 +257,34 @@ def test_every_member_of_a_reward_model_reads_what_was_sampled() -> None:
     assert [f / flops[0] for f in flops] == pytest.approx([1, 13 / 11, 10 / 11])
 
 
+@pytest.mark.parametrize(
+    ("words", "trained", "frozen"),
+    [
+        ("algorithm=rloo", 1, 3),  # the reference, the reward model, and where training began
+        ("algorithm=rloo KEEP", 2, 3),
+        ("algorithm=dpo", 1, 2),
+        ("algorithm=dpo KEEP", 2, 2),
+        ("algorithm=dpo KEEP reward_model=length", 2, 1),
+    ],
+)
+def test_judgements_while_it_trains_are_counted(words: str, trained: int, frozen: int) -> None:
+    """The policy that training began from, the best so far, the reward model that an evaluator
+    asks, and keys and values of the prompts. Only the best one is in a checkpoint."""
+    words = words.replace("KEEP", "algorithm.keep=best:reward/proxy")
+    watched = ("+watch=proxy", "algorithm.watch.every=1", "algorithm.watch.prompts=128")
+    run = run_of("policy=tiny", "algorithm.batch=64", *watched, *words.split())
+    stage, shape = run.stage("algorithm"), inspect(run.choices["policy"]).shape
+    assert stage is not None
+    assert shape is not None
+    found = sized(run, stage)
+    assert found is not None
+    assert found.memory.trained == trained * shape.stored
+    assert found.memory.frozen == frozen * shape.stored
+    assert found.memory.cache == 2 * 4 * 4 * shape.key_width * 128 * found.tokens
+    # Weights and two moments, and the weights of the best.
+    assert found.checkpoint == (3 + trained - 1) * 4 * shape.weights
+
+
 def test_the_pass_of_a_gradient_term_and_its_gradient_count() -> None:
     """Minibatches of 16 episodes of 2 x 16 tokens, half of them scored, and for each episode 2
     windows of 48, all scored. 4 x 128 of GPT-2 keeps 4 x (11 x 128 + 512) = 7,680 numbers a token,
