@@ -31,7 +31,9 @@ ROWS = 8
 def prepared(engine: RolloutEngine, runtime: Runtime, seen: Agreement) -> RolloutEngine:
     """An engine as stages use it: shared by the processes of the job, and compared with the policy
     if it is `Foreign`."""
-    shared = engine if runtime.world == 1 else SharedEngine(engine, runtime)
+    # `make conformance` divides the weights of one process, too.
+    alone = runtime.world == 1 and not runtime.is_sharded
+    shared = engine if alone else SharedEngine(engine, runtime)
     return ComparedEngine(shared, runtime, seen) if is_foreign(engine) else shared
 
 
