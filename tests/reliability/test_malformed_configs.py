@@ -207,7 +207,7 @@ OVERRIDES: dict[str, str] = {
     "checkpoint.every_steps=0": r"checkpoint\.every_steps is 0 but must be >= 1",
     "rollout.temperature=0": r"rollout\.temperature is 0\.0 but must be > 0",
     "rollout.max_tokens=0": r"rollout\.max_tokens is 0 but must be >= 1",
-    "reward_model=none": r"algorithm=ppo needs a reward model, but reward_model=none\.",
+    "reward_model=none": r"algorithm=ppo_ptx needs a reward model, but reward_model=none\.",
     "labeler=none": (
         r"comparisons=ranked asks people, but labeler=none: give rankings, or choose "
         r"comparisons=none\."
