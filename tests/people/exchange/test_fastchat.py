@@ -86,7 +86,10 @@ def test_the_turn_of_the_vote_is_what_was_judged(tmp_path: Path) -> None:
 
 def test_later_turns_of_one_question_are_other_prompts(tmp_path: Path) -> None:
     talk = _talk("Hi", "Hello!", "More", "Yes")
-    talks = {"conversation_a": talk, "conversation_b": [*talk[:3], *_talk("", "No")[1:]]}
+    talks: dict[str, Any] = {
+        "conversation_a": talk,
+        "conversation_b": [*talk[:3], *_talk("", "No")[1:]],
+    }
     found = _read(tmp_path, _vote("model_a"), _vote("model_b", turn=2, **talks))
     assert [task.prompt.id for task in found.labels.tasks] == ["q1", "q1-turn-2"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from preflab import UserError
-from preflab.records import Message
+from preflab.records import Message, RecordType
 from preflab_builtin.files.config import FilesConfig, RecordKind
 from preflab_builtin.files.source import inspect
 
@@ -206,7 +206,7 @@ _BESIDE = {"source": "web", "group": "g", "split": "test", "tags": ["a"], "team"
 )
 @pytest.mark.parametrize("record", ["prompts", "rankings"])
 def test_what_stands_beside_the_answers_is_taken_or_told(
-    tmp_path: Path, row: Any, record: str
+    tmp_path: Path, row: Any, record: RecordType
 ) -> None:
     """Also under another name, which the config says; and a column that it ignores is not told."""
     settings: dict[str, Any] = {"labeler_group": "team"}
