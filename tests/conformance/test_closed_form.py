@@ -332,7 +332,7 @@ def test_the_kl_in_the_loss_ends_there_and_not_at_the_optimum(name: str, tmp_pat
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize("name", represented_by(["rloo"], list(SENTENCE_GROUPS)))
+@pytest.mark.parametrize("name", list(SENTENCE_GROUPS))
 def test_the_kl_in_the_reward_reaches_the_closed_form_of_sentences(
     name: str, tmp_path: Path
 ) -> None:
@@ -352,10 +352,7 @@ def test_group_baselines_reach_the_closed_form(name: str, tmp_path: Path) -> Non
 @pytest.mark.reliability
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("options", "off"),
-    represented_by(
-        [("labels=higher", 0.199)], [("labels=higher", 0.199), ("labels=higher loss=ipo", 0.387)]
-    ),
+    ("options", "off"), [("labels=higher", 0.199), ("labels=higher loss=ipo", 0.387)]
 )
 def test_online_dpo_as_published_arrives_elsewhere(
     options: str, off: float, tmp_path: Path
@@ -373,7 +370,7 @@ def test_expert_iteration_without_kl_ends_with_the_best_arm_alone(tmp_path: Path
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize("options", represented_by([""], ["", "scale=none"]))
+@pytest.mark.parametrize("options", ["", "scale=none"])
 def test_grpo_as_published_arrives_elsewhere(options: str, tmp_path: Path) -> None:
     # k3 in the loss pulls too little where the policy has more than the reference. Measured: 0.08
     # as published, 0.09 without the group's deviation, where k2 and weighted k3 are within 0.01, as
@@ -383,9 +380,7 @@ def test_grpo_as_published_arrives_elsewhere(options: str, tmp_path: Path) -> No
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize(
-    ("name", "off"), represented_by([("bandit", 0.199)], [("bandit", 0.199), ("sentences", 0.5)])
-)
+@pytest.mark.parametrize(("name", "off"), [("bandit", 0.199), ("sentences", 0.5)])
 def test_k3_in_the_reward_arrives_elsewhere(
     name: str, off: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
