@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from end_to_end.runs import BROKEN, UNSEEN, digests, ended, preflab, start
 from preflab.storage.artifacts import read_rows
@@ -247,6 +248,7 @@ def test_multiruns_side_by_side_have_gpus_of_their_own(
     plugin.write_text(SEES)
     seen.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     given = {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SEEN": str(seen)}
     groups = ("sft", "samples", "comparisons", "reward_model", "algorithm", "evaluation")
     none = (*(f"{group}=none" for group in groups), "pretrain.steps=1", "runtime.gpus_per_job=2")

@@ -71,7 +71,7 @@ def last_study(folder: Path) -> Path:
 def test_three_runs_are_ranked_by_people(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "warm.yaml").write_text(STUDY)
-    said(tmp_path, *STUDIED)
+    said(tmp_path, *STUDIED, "~study.claims.cool_is_better")  # nobody has been asked yet
     study = last_study(tmp_path).relative_to(tmp_path)
     runs = [f"{study}/{number}" for number in range(3)]
     text = said(tmp_path, "label", *runs, "--task", "compare", "--no-serve", "--people", "4")
