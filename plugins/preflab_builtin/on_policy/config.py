@@ -160,7 +160,7 @@ class OnPolicyConfig(TrainedConfig):
     old_log_probs: OldLogProbs = option(
         OldLogProbs.recomputed,
         "recomputed: by a forward pass as in training; sampled: taken from the rollout engine, a "
-        "forward pass less (PPO takes 4 to 12 % less time), compared with training on "
+        "forward pass less (PPO took 4 to 12 % less CPU time), compared with training on "
         "the first minibatch",
     )
     sampler: SamplerConfig = option(

@@ -66,7 +66,7 @@ class SamplerGuard:
     """Compares an engine's log-probs with the policy's in every iteration. foreign: the engine has
     to give them; seen: how near it was since this process began; trusted: its log-probs are the old
     ones, so that they are compared on the first minibatch alone; exact: it computes in float32 with
-    the policy itself; first: the metric of the last first minibatch."""
+    the policy itself; first: the metric of this iteration's first minibatch."""
 
     config: SamplerConfig
     foreign: bool
@@ -86,7 +86,7 @@ class SamplerGuard:
         """The metrics of `agreement`, {} for an engine that says nothing and need not.
         `NumericError` for other weights than the policy's, and for a mean difference above
         ``sampler.limit``, with its likely cause. where: algorithm and iteration."""
-        rollout = experience.rollout
+        rollout, self.first = experience.rollout, {}
         # The version reads all weights, whole: only of an engine that names one.
         problem = false_of(rollout, networks.policy.version if rollout.weights else "")
         if rollout.log_probs is None and self.config.cap is not None:

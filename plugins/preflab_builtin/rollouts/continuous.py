@@ -60,8 +60,8 @@ class ContinuousEngine(Engine):
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         rows = [ids for ids in encoded for _ in range(sampling.samples)]
         self.weights = policy.version
-        drawn_with = derive_seed(*seed, sampling.first_row)
-        drawn = self._drawn(policy, rows, sampling, drawn_with) if rows else []
+        number = derive_seed(*seed, sampling.first_row)
+        drawn = self._drawn(policy, rows, sampling, number) if rows else []
         responses = [up_to_end(ids, policy.tokenizer.end_ids) for ids, _ in drawn]
         said = [values[: len(ids)] for (_, values), ids in zip(drawn, responses, strict=True)]
         return rollout_of(

@@ -147,6 +147,13 @@ def test_the_limit_of_an_engine_that_is_not_exact_is_the_options(tmp_path: Path)
         procedure.step(1)
 
 
+def test_an_iteration_that_trains_on_nothing_reports_no_difference(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, old_log_probs=SAMPLED)
+    assert "sampler/difference" in procedure.step(0)
+    procedure.rules = replace(procedure.rules, chosen=lambda experience: [])
+    assert "sampler/difference" not in procedure.step(1)  # not that of the iteration before
+
+
 def test_an_engine_is_exact_that_reads_the_policy_in_float32(tmp_path: Path) -> None:
     procedure = ppo(tmp_path, old_log_probs=SAMPLED)
     assert procedure.sampler.exact
